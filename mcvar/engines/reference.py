@@ -1,0 +1,124 @@
+"""The reference engine: the four lines in numpy float64. Specification, oracle, CPU fallback.
+
+    x   = scenarios.moves(block)              # [F, N]
+    dv  = value(x) - value_0                  # [I, N]  one revaluation an instrument
+    pnl = quantity @ dv                       # [R, N]
+
+Scenarios are taken in aligned blocks of `BLOCK`, because BLAS rounds differently for different
+shapes: any chunking and any number of workers then gives the same bits. Instruments are taken in
+panels of at most `PANEL`, so that nothing of size [I, N] or [R, N] with N the number of scenarios
+ever exists.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mcvar.book import Book
+from mcvar.engines.groups import Group, groups
+from mcvar.engines.levels import Levels, ratio
+from mcvar.errors import McvarError
+from mcvar.market import Market
+from mcvar.scenarios import BLOCK, Scenarios
+
+Floats = NDArray[np.float64]
+PANEL = 2048  # instruments valued before their P&L is added up: 16 MB of dv a worker
+
+
+class Reference:
+    """Full revaluation of a book under scenarios, numpy float64.
+
+    Parameters
+    ----------
+    market : Market
+    book : Book
+    scenarios : Scenarios
+    years : float
+        Time decay over the horizon, ACT/365 years.
+
+    Attributes
+    ----------
+    value_0 : ndarray [I]
+        Undisturbed values in the reporting currency, 0 for instruments in variation margin.
+    settling : int
+        Held instruments that expire inside the horizon.
+    """
+
+    def __init__(self, market: Market, book: Book, scenarios: Scenarios, years: float) -> None:
+        self.market, self.book, self.scenarios = market, book, scenarios
+        now = Levels(market, np.zeros((len(market.factors), 1)))
+        with np.errstate(all="ignore"):
+            self.value_0 = np.zeros(len(book.instruments))
+            for group in groups(market, book.instruments, 0.0):
+                value = np.empty((len(group.index), 1))
+                group.value(now, value)
+                self.value_0[group.index] = value[:, 0]
+        self.settling = int((book.instruments.years <= years).sum())
+        self._panels = _panels(groups(market, book.instruments, years), self.value_0, book.quantity)
+        self._base = book.quantity @ self.value_0  # [R]
+        self._foreign = [r for r, (up, down) in enumerate(book.convert) if (up, down) != (-1, -1)]
+        _check_values(book, self.value_0)
+
+    @property
+    def rows(self) -> int:
+        """R."""
+        return len(self.book.row)
+
+    def pnl(self, start: int, stop: int) -> Floats:
+        """See `Engine.pnl`."""
+        first, last = start // BLOCK, -(-stop // BLOCK)
+        pnl = np.empty((self.rows, (last - first) * BLOCK))
+        for block in range(first, last):
+            at = (block - first) * BLOCK
+            self._block(block * BLOCK, pnl[:, at : at + BLOCK])
+        return pnl[:, start - first * BLOCK : stop - first * BLOCK]
+
+    def _block(self, start: int, pnl: Floats) -> None:
+        with np.errstate(all="ignore"):  # what is not finite in the end is an error, below
+            levels = Levels(self.market, self.scenarios.moves(start, start + BLOCK))
+            pnl[:] = 0.0
+            for panel, quantity in self._panels:
+                dv = np.empty((quantity.shape[1], BLOCK))
+                at = 0
+                for group, value_0 in panel:
+                    part = dv[at : at + len(value_0)]
+                    group.value(levels, part)
+                    part -= value_0
+                    at += len(value_0)
+                pnl += quantity @ dv
+            for r in self._foreign:
+                rate_0 = ratio(self.market.factors.level, *self.book.convert[r])
+                rate_h = ratio(levels.price, *self.book.convert[r])
+                pnl[r] = (pnl[r] + self._base[r]) / rate_h - self._base[r] / rate_0
+        if not np.isfinite(pnl).all():
+            r, n = (int(i) for i in np.argwhere(~np.isfinite(pnl))[0])
+            raise McvarError(
+                f"the P&L of '{self.book.row[r]}' is {pnl[r, n]} in scenario {start + n}: a move there is beyond what "
+                "prices can follow. Lower the volatilities or the horizon, raise model.dof, or use shock=simple"
+            )
+
+
+Panel = tuple[list[tuple[Group, Floats]], sparse.csr_array]  # groups with their value_0 [G, 1]; quantities
+
+
+def _panels(parts: list[Group], value_0: Floats, quantity: sparse.csr_array) -> list[Panel]:
+    """Groups joined up to `PANEL` instruments, with their columns of the quantities in that order."""
+    joined: list[list[Group]] = [[]]
+    for group in parts:
+        if joined[-1] and sum(len(g.index) for g in joined[-1]) + len(group.index) > PANEL:
+            joined.append([])
+        joined[-1].append(group)
+    columns = quantity.tocsc()
+    return [
+        ([(g, value_0[g.index, None]) for g in panel], columns[:, np.concatenate([g.index for g in panel])].tocsr())
+        for panel in joined
+    ]
+
+
+def _check_values(book: Book, value_0: Floats) -> None:
+    bad = np.flatnonzero(~np.isfinite(value_0))
+    if len(bad):
+        names = ", ".join(f"'{book.instruments.name[i]}' ({value_0[i]})" for i in bad[:20])
+        raise McvarError(f"{len(bad)} instruments have no finite value today: {names}. Correct their terms")

@@ -1,0 +1,301 @@
+"""Price and volatility histories, and what is estimated from them.
+
+An `Estimate` is what the market needs of the second moments: a correlation matrix and, when it
+comes from a history, annual volatilities. Nothing here fills a gap: a missing value is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mcvar.columns import Columns
+from mcvar.errors import InputError, SettingError
+
+Floats = NDArray[np.float64]
+_YEAR = np.timedelta64(365 * 86400, "s")
+
+
+@dataclass(frozen=True)
+class History:
+    """Levels of factors through time, without gaps.
+
+    Parameters
+    ----------
+    source : str
+        Where it was read from, for messages.
+    dates : ndarray [T], datetime64[us]
+        Strictly increasing, UTC.
+    names : tuple of str [F]
+    levels : ndarray [T, F]
+        Finite.
+    """
+
+    source: str
+    dates: NDArray[np.datetime64]
+    names: tuple[str, ...]
+    levels: Floats
+
+    @property
+    def steps_per_year(self) -> float:
+        """(rows - 1) / ACT/365 years spanned."""
+        return (len(self.dates) - 1) / float((self.dates[-1] - self.dates[0]) / _YEAR)
+
+    def until(self, time: np.datetime64) -> History:
+        """The rows at or before `time`."""
+        keep = self.dates <= time
+        if keep.sum() < 3:
+            raise InputError(self.source, [f"only {keep.sum()} rows at or before {time}: at least 3 are needed"])
+        return History(self.source, self.dates[keep], self.names, self.levels[keep])
+
+    def moves(self, names: Sequence[str], shocks: Sequence[str]) -> Floats:
+        """Moves of the named factors, [T - 1, F].
+
+        Parameters
+        ----------
+        names : sequence of str [F]
+        shocks : sequence of str [F]
+            `log`: log(S_t / S_t-1); `simple`: S_t / S_t-1 - 1; `absolute`: S_t - S_t-1.
+
+        Raises
+        ------
+        InputError
+            Factors without a column; prices that are not positive under log or simple shocks.
+        """
+        missing = [name for name in names if name not in self.names]
+        if missing:
+            raise InputError(
+                self.source,
+                [f"no column for factor '{name}': the columns are {', '.join(self.names)}" for name in missing],
+            )
+        levels = self.levels[:, [self.names.index(name) for name in names]]
+        problems = [
+            f"{names[f]} is {levels[t, f]:g} on {_day(self.dates[t])}: {shocks[f]} returns do not exist there; "
+            f"give {names[f]} shock=absolute in the factors file, or use a history without that date"
+            for t, f in np.argwhere(levels <= 0)
+            if shocks[f] != "absolute"
+        ]
+        if problems:
+            raise InputError(self.source, problems)
+        moves = np.empty((len(levels) - 1, len(names)))
+        for f, shock in enumerate(shocks):
+            now, before = levels[1:, f], levels[:-1, f]
+            moves[:, f] = now - before if shock == "absolute" else now / before - 1.0
+            if shock == "log":
+                moves[:, f] = np.log1p(moves[:, f])
+        return moves
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Second moments: correlation [F, F]; annual volatility [F], NaN where it is not estimated."""
+
+    correlation: Floats
+    volatility: Floats
+    notes: tuple[str, ...] = ()
+
+
+def read_history(table: Columns, *, max_gap: float = 10.0) -> History:
+    """Validate a table of a time column and one column of levels a factor.
+
+    Parameters
+    ----------
+    table : Columns
+        The first column (`date` or `time`) holds ISO times, strictly increasing.
+    max_gap : float
+        Largest distance between neighbouring rows, in median distances: a history with holes
+        would count a move of weeks as a move of a day.
+
+    Raises
+    ------
+    InputError
+        All bad rows at once.
+    """
+    names = list(table.data)
+    if len(names) < 2 or names[0].lower() not in ("date", "time"):
+        raise InputError(
+            table.source, ["a history has a first column `date` (ISO) and then a column of levels for each factor"]
+        )
+    problems: list[str] = []
+    dates = table.times(names[0], problems)
+    levels = np.column_stack([table.floats(name, problems) for name in names[1:]])
+    if problems:
+        raise InputError(table.source, problems)
+    if len(table) < 3:
+        problems.append(f"{len(table)} rows: at least 3 are needed")
+    for row in np.flatnonzero(np.isnat(dates)):
+        problems.append(f"{table.where(row)}: no {names[0]}")
+    for row, column in np.argwhere(~np.isfinite(levels)):
+        problems.append(f"{table.where(row)}: {names[1 + column]} is missing or not finite: fill it or remove the row")
+    steps = np.diff(dates)
+    if not np.isnat(steps).any() and len(steps):
+        for row in np.flatnonzero(steps <= np.timedelta64(0)):
+            problem = "is there twice" if dates[row] == dates[row + 1] else "is earlier than the row before"
+            problems.append(f"{table.where(row + 1)}: {names[0]} {_day(dates[row + 1])} {problem}")
+        usual = np.median(steps.astype(np.int64))
+        for row in np.flatnonzero(steps.astype(np.int64) > max_gap * usual):
+            problems.append(
+                f"{table.where(row + 1)}: a gap from {_day(dates[row])} to {_day(dates[row + 1])}, over "
+                f"{max_gap:g} times the usual step: use a history without it, or raise market.max_gap"
+            )
+    if problems:
+        raise InputError(table.source, problems)
+    return History(table.source, dates, tuple(names[1:]), levels)
+
+
+def historical(moves: Floats, steps_per_year: float, *, window: int = 0) -> Estimate:
+    """Sample covariance about the mean (n - 1), of the last `window` moves (0: all).
+
+    Parameters
+    ----------
+    moves : ndarray [T, F]
+    """
+    if window < 0 or window == 1:
+        raise SettingError(f"correlation.window is {window}: give the number of moves, at least 2, or 0 for all")
+    used = moves[-window:] if window else moves
+    if window > len(moves):
+        raise SettingError(f"correlation.window is {window} but the history has {len(moves)} moves: lower it")
+    return _estimate(np.atleast_2d(np.cov(used, rowvar=False)), steps_per_year)
+
+
+def ewma(moves: Floats, steps_per_year: float, *, decay: float = 0.94) -> Estimate:
+    """Exponentially weighted second moments about zero (RiskMetrics 1996).
+
+    Parameters
+    ----------
+    moves : ndarray [T, F]
+    decay : float
+        Weight of a move relative to the next one, in (0, 1); 0.94 is the RiskMetrics daily value.
+    """
+    if not 0 < decay < 1:
+        raise SettingError(f"correlation.decay is {decay}: it must lie between 0 and 1, such as 0.94")
+    weight = decay ** np.arange(len(moves) - 1, -1, -1.0)
+    weight /= weight.sum()
+    return _estimate((moves * weight[:, None]).T @ moves, steps_per_year)
+
+
+def constant(size: int, value: float) -> Estimate:
+    """One correlation between all factors; no volatilities."""
+    if not -1 <= value <= 1:
+        raise SettingError(f"correlation.value is {value}: a correlation lies between -1 and 1")
+    matrix = np.full((size, size), value)
+    np.fill_diagonal(matrix, 1.0)
+    return Estimate(matrix, np.full(size, np.nan))
+
+
+def given(values: ArrayLike) -> Estimate:
+    """A correlation matrix that somebody wrote down; no volatilities."""
+    matrix = np.asarray(values, dtype=np.float64)
+    return Estimate(matrix, np.full(len(matrix), np.nan))
+
+
+def positive(estimate: Estimate, *, repair: bool = False, tolerance: float = 1e-10) -> Estimate:
+    """Check that a correlation matrix is one; repair it when that is allowed.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    repair : bool
+        Replace a matrix that is not positive semi-definite by the nearest one (Higham 2002),
+        and note by how much it moved.
+    tolerance : float
+        Eigenvalues above -tolerance x F count as rounding.
+
+    Raises
+    ------
+    SettingError
+        Not a correlation matrix, or not positive semi-definite while `repair` is False.
+    """
+    matrix = estimate.correlation
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise SettingError(f"the correlation matrix has shape {matrix.shape}: it must be square")
+    if not np.isfinite(matrix).all():
+        raise SettingError(
+            f"the correlation matrix has {int((~np.isfinite(matrix)).sum())} entries that are not finite"
+        )
+    if np.abs(matrix - matrix.T).max() > 1e-8:
+        i, j = np.unravel_index(int(np.abs(matrix - matrix.T).argmax()), matrix.shape)
+        raise SettingError(
+            f"the correlation matrix is not symmetric: row {i + 1} column {j + 1} is {matrix[i, j]:g}, "
+            f"row {j + 1} column {i + 1} is {matrix[j, i]:g}"
+        )
+    if np.abs(np.diag(matrix) - 1).max() > 1e-8 or np.abs(matrix).max() > 1 + 1e-8:
+        raise SettingError("the correlation matrix needs ones on its diagonal and no entry beyond -1 or 1")
+    smallest = float(np.linalg.eigvalsh(matrix)[0])
+    if smallest >= -tolerance * len(matrix):
+        return estimate
+    if not repair:
+        raise SettingError(
+            f"the correlation matrix is not positive semi-definite: its smallest eigenvalue is {smallest:.6g}; "
+            "correct it, or set correlation.repair=true to take the nearest correlation matrix (Higham 2002)"
+        )
+    nearest = nearest_correlation(matrix)
+    note = (
+        f"correlation repaired (Higham 2002): smallest eigenvalue {smallest:.6g}, distance "
+        f"{np.linalg.norm(nearest - matrix):.6g} (Frobenius), largest change {np.abs(nearest - matrix).max():.6g}"
+    )
+    return Estimate(nearest, estimate.volatility, (*estimate.notes, note))
+
+
+def nearest_correlation(matrix: Floats, *, tolerance: float = 1e-12, limit: int = 10_000) -> Floats:
+    """The correlation matrix nearest in the Frobenius norm.
+
+    Alternating projections with Dykstra's correction, Algorithm 3.3 of N. J. Higham, "Computing
+    the nearest correlation matrix - a problem from finance", IMA J. Numer. Anal. 22 (2002).
+
+    Parameters
+    ----------
+    matrix : ndarray [F, F]
+        Symmetric.
+
+    Raises
+    ------
+    SettingError
+        If the projections have not settled after `limit` rounds.
+
+    Examples
+    --------
+    >>> tridiagonal = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
+    >>> nearest_correlation(tridiagonal).round(4)[0].tolist()
+    [1.0, 0.7607, 0.1573]
+    """
+    y: Floats = matrix.copy()
+    correction = np.zeros_like(matrix)
+    for _ in range(limit):
+        r = y - correction
+        value, vector = np.linalg.eigh(r)
+        x = (vector * np.maximum(value, 0.0)) @ vector.T
+        correction = x - r
+        before, y = y, (x + x.T) / 2
+        np.fill_diagonal(y, 1.0)
+        if np.linalg.norm(y - before) <= tolerance * np.linalg.norm(y):
+            return np.asarray(y)
+    raise SettingError(f"the nearest correlation matrix was not found in {limit} rounds: correct the matrix by hand")
+
+
+def factor_of(correlation: Floats) -> Floats:
+    """A lower triangular L, L L' = correlation, also for singular matrices, [F, F].
+
+    From the eigenvectors V and values w, C = B B' with B = V sqrt(w), and B' = Q R gives L = R'.
+    For a positive definite matrix that is the Cholesky factor.
+    """
+    value, vector = np.linalg.eigh(correlation)
+    r = np.asarray(np.linalg.qr((vector * np.sqrt(np.maximum(value, 0.0))).T, mode="r"))
+    sign = np.where(np.diag(r) < 0, -1.0, 1.0)
+    return (r * sign[:, None]).T.copy()
+
+
+def _estimate(covariance: Floats, steps_per_year: float) -> Estimate:
+    deviation = np.sqrt(np.diag(covariance))
+    scale = np.where(deviation > 0, deviation, 1.0)
+    correlation = covariance / scale[:, None] / scale[None, :]
+    np.fill_diagonal(correlation, 1.0)
+    return Estimate(correlation, deviation * np.sqrt(steps_per_year))
+
+
+def _day(time: np.datetime64) -> str:
+    text = str(time.astype("datetime64[s]"))
+    return text.removesuffix("T00:00:00")

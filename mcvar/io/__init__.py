@@ -1,0 +1,1 @@
+"""Files: one format a module, each turned into `Columns` with the line of every row."""

@@ -1,0 +1,94 @@
+"""Scenarios: a name for draws, or shocks that somebody gives. Neither stores what it can regenerate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mcvar.errors import InputError, SettingError
+from mcvar.models.common import Law
+
+Floats = NDArray[np.float64]
+BLOCK = 1024  # scenarios drawn and valued together, at absolute multiples: the unit of bit-equality
+
+
+class Scenarios(Protocol):
+    """Where moves come from: `count` scenarios, any aligned block of which can be had alone."""
+
+    @property
+    def count(self) -> int:
+        """N."""
+        ...
+
+    def moves(self, start: int, stop: int) -> Floats:
+        """Moves of scenarios [start, stop), [F, stop - start]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """`count` draws of a law, named by a seed: scenario n is the same whoever draws it, and when.
+
+    Parameters
+    ----------
+    law : Law
+    count : int
+    seed : int
+        0 <= seed < 2**64.
+    """
+
+    law: Law
+    count: int
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**64:
+            raise SettingError(f"scenarios.seed is {self.seed}: it must be from 0 to 2**64 - 1")
+        if not 1 <= self.count < 2**63:
+            raise SettingError(f"scenarios.count is {self.count}: it must be at least 1")
+
+    def moves(self, start: int, stop: int) -> Floats:
+        """See `Scenarios.moves`."""
+        return self.law.moves(self.seed, start, stop)
+
+
+@dataclass(frozen=True)
+class Explicit:
+    """Given moves: stress tests, history, scan grids.
+
+    Parameters
+    ----------
+    shocks : ndarray [F, N]
+        In the market's order of factors, in each factor's own shock convention.
+
+    Examples
+    --------
+    >>> Explicit.of([[-0.10, 0.30], [0.05, -0.10]]).count  # price -10 %, volatility +30 %; and the reverse
+    2
+    """
+
+    shocks: Floats
+
+    @classmethod
+    def of(cls, rows: ArrayLike) -> Explicit:
+        """From one row a scenario, [N, F]."""
+        shocks = np.atleast_2d(np.asarray(rows, dtype=np.float64)).T.copy()
+        if not np.isfinite(shocks).all():
+            bad = sorted({int(n) for n in np.argwhere(~np.isfinite(shocks))[:, 1]})
+            raise InputError("scenarios", [f"row {n + 1}: a shock is not finite" for n in bad])
+        return cls(shocks)
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return int(self.shocks.shape[1])
+
+    def moves(self, start: int, stop: int) -> Floats:
+        """See `Scenarios.moves`; beyond the last scenario the moves are 0, which fills whole blocks."""
+        moves = np.zeros((len(self.shocks), stop - start))
+        given = self.shocks[:, start:stop]
+        moves[:, : given.shape[1]] = given
+        return moves

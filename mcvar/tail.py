@@ -1,0 +1,144 @@
+"""The worst losses of every row: all that VaR and expected shortfall need, kept exactly.
+
+A `Tail` holds the K worst of N losses with their scenarios, so that two tails of different
+scenarios merge into the tail of both, in any order: ties go to the lower scenario.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Tail:
+    """The K worst losses of each of R rows, worst first.
+
+    Parameters
+    ----------
+    loss : ndarray [R, K]
+        Descending; loss = -P&L.
+    scenario : ndarray [R, K]
+    count : int
+        N, the scenarios seen.
+
+    Examples
+    --------
+    >>> a = Tail.of(np.array([[1.0, 5.0, 3.0]]), 0, depth=2)
+    >>> b = Tail.of(np.array([[4.0, 2.0, 6.0]]), 3, depth=2)
+    >>> a.merge(b).loss.tolist(), a.merge(b).scenario.tolist(), a.merge(b).count
+    ([[6.0, 5.0]], [[5, 1]], 6)
+    """
+
+    loss: Floats
+    scenario: Ints
+    count: int
+
+    @classmethod
+    def of(cls, loss: Floats, start: int, depth: int) -> Tail:
+        """The tail of losses [R, n] in scenarios start, start + 1, ..."""
+        rows, n = loss.shape
+        scenario = np.broadcast_to(np.arange(start, start + n), (rows, n))
+        return cls(*_worst(loss, scenario, depth), count=n)
+
+    def merge(self, other: Tail) -> Tail:
+        """The tail of the scenarios of both, as deep as the deeper of the two."""
+        depth = max(self.loss.shape[1], other.loss.shape[1])
+        loss = np.concatenate([self.loss, other.loss], axis=1)
+        scenario = np.concatenate([self.scenario, other.scenario], axis=1)
+        return Tail(*_worst(loss, scenario, depth), count=self.count + other.count)
+
+    @staticmethod
+    def stack(parts: Sequence[Tail]) -> Tail:
+        """Tails of different rows in the same scenarios, one above the other."""
+        loss, scenario = (np.concatenate([getattr(p, name) for p in parts]) for name in ("loss", "scenario"))
+        return Tail(loss, scenario, parts[0].count)
+
+
+def _worst(loss: Floats, scenario: Ints, depth: int) -> tuple[Floats, Ints]:
+    order = np.lexsort((scenario, -loss), axis=1)[:, :depth]
+    return np.take_along_axis(loss, order, axis=1), np.take_along_axis(scenario, order, axis=1)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Losses of one chunk beyond a threshold, row by row and in scenario order within a row."""
+
+    row: Ints  # [M]
+    loss: Floats  # [M]
+    scenario: Ints  # [M]
+    count: int  # scenarios in the chunk
+
+    @classmethod
+    def of(cls, loss: Floats, start: int, threshold: Floats) -> Candidates:
+        """What of losses [R, n] in scenarios from `start` on exceeds the row's threshold [R]."""
+        row, at = np.nonzero(loss > threshold[:, None])
+        return cls(row, loss[row, at], at + start, loss.shape[1])
+
+
+class Collector:
+    """Builds the tail of a run chunk by chunk, in scenario order, in memory for about 2 K losses a row.
+
+    The threshold of a row is its K-th worst loss so far: what is not beyond it can never be among
+    the K worst, ties included, since later scenarios lose them. Filtering by it keeps the tail
+    exact and costs one comparison a value.
+
+    Parameters
+    ----------
+    rows, depth : int
+        R and K.
+    chunk : int
+        Most scenarios added at once.
+    """
+
+    def __init__(self, rows: int, depth: int, chunk: int) -> None:
+        capacity = collector_width(depth, chunk)
+        self.depth, self.count = depth, 0
+        self.threshold = np.full(rows, -np.inf)
+        self._loss = np.empty((rows, capacity))
+        self._scenario = np.empty((rows, capacity), dtype=np.int64)
+        self._fill = np.zeros(rows, dtype=np.int64)
+
+    def add(self, found: Candidates) -> None:
+        """Take in the next chunk's candidates; they must be later than all before."""
+        extra = np.bincount(found.row, minlength=len(self._fill))
+        if (self._fill + extra > self._loss.shape[1]).any():
+            self._compact()
+        first = np.cumsum(extra) - extra
+        at = self._fill[found.row] + np.arange(len(found.row)) - first[found.row]
+        self._loss[found.row, at] = found.loss
+        self._scenario[found.row, at] = found.scenario
+        self._fill += extra
+        self.count += found.count
+
+    def tail(self) -> Tail:
+        """The tail of all chunks added."""
+        self._compact()
+        depth = int(self._fill.max(initial=0))
+        loss, scenario = self._loss[:, :depth], self._scenario[:, :depth]
+        for r in range(len(loss)):
+            order = np.argsort(-loss[r], kind="stable")
+            loss[r], scenario[r] = loss[r, order], scenario[r, order]
+        return Tail(loss.copy(), scenario.copy(), self.count)
+
+    def _compact(self) -> None:
+        for r in np.flatnonzero(self._fill > self.depth):
+            loss = self._loss[r, : self._fill[r]]
+            least = np.partition(loss, len(loss) - self.depth)[len(loss) - self.depth]
+            keep = loss > least
+            ties = np.flatnonzero(loss == least)[: self.depth - int(keep.sum())]
+            keep[ties] = True
+            self._loss[r, : self.depth] = loss[keep]
+            self._scenario[r, : self.depth] = self._scenario[r, : len(loss)][keep]
+            self._fill[r], self.threshold[r] = self.depth, least
+
+
+def collector_width(depth: int, chunk: int) -> int:
+    """Losses a row that a `Collector` holds at once; 16 bytes each."""
+    return depth + max(depth, chunk)

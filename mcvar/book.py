@@ -7,7 +7,7 @@ sparse matrix of quantities; it sums by row and does not know what a row is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class Book:
         Kind of book, for tables; may be "".
     positions : int
         Lines in the position table.
+    accounts : int
+        The first so many rows hold positions of their own; then come parents that do not, then `*`.
     """
 
     instruments: Instruments
@@ -52,6 +54,7 @@ class Book:
     convert: NDArray[np.int64]
     kind: tuple[str, ...]
     positions: int
+    accounts: int
 
 
 def resolve(instruments: Columns, positions: Columns, market: Market, accounts: Columns | None = None) -> Book:
@@ -102,6 +105,7 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
         convert=np.array([conversion(market, c, market.currency) for c in stated], dtype=np.int64),
         kind=(*(kind.get(name, "") for name in rows), ""),
         positions=len(positions),
+        accounts=len(names),
     )
 
 
@@ -111,6 +115,18 @@ def take(instruments: Instruments, index: NDArray[np.int64]) -> Instruments:
     for name, column in vars(instruments).items():
         columns[name] = tuple(column[i] for i in index) if isinstance(column, tuple) else column[index]
     return Instruments(**columns)
+
+
+def take_rows(book: Book, rows: slice) -> Book:
+    """The same instruments, held by some of the rows."""
+    return replace(
+        book,
+        quantity=book.quantity[rows],
+        row=book.row[rows],
+        currency=book.currency[rows],
+        convert=book.convert[rows],
+        kind=book.kind[rows],
+    )
 
 
 def underlying_carry(market: Market, instruments: Instruments) -> Floats:

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Columns:
-    """Named columns of equal length; blank cells are "" or NaN.
+    """Named columns of equal length; blank cells are "", None, or NaN that is a number.
 
     Parameters
     ----------
@@ -31,8 +31,10 @@ class Columns:
         File name, or a name for the table in messages.
     data : mapping of str to array, each [n]
         Cells, text or numbers.
-    unit, first : str, int
-        How a row is named: `line 2` for the first row of a CSV file.
+    unit : str
+        What a row is called.
+    lines : ndarray [n], optional
+        The number of each row, such as its line in a file; 1 to n if not given.
 
     Examples
     --------
@@ -44,7 +46,7 @@ class Columns:
     source: str
     data: Mapping[str, NDArray[Any]]
     unit: str = "row"
-    first: int = 1
+    lines: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, source: str, **columns: Sequence[Any]) -> Columns:
@@ -56,8 +58,13 @@ class Columns:
         """Make a table from a mapping of names to lists or arrays."""
         data: dict[str, NDArray[Any]] = {}
         for name, column in columns.items():
-            array = np.asarray(column)
-            data[name] = array if array.dtype.kind in "fiM" else np.asarray(column, dtype=object)
+            try:
+                array = np.asarray(column)
+            except ValueError:  # lists of different length
+                array = np.empty((0, 0))
+            if array.ndim != 1:
+                raise InputError(source, [f"column '{name}' is not a list of single cells: give one value a row"])
+            data[name] = array if array.dtype.kind in "fiuM" else np.asarray(column, dtype=object)
         if len({len(column) for column in data.values()}) > 1:
             lengths = ", ".join(f"{name} {len(column)}" for name, column in data.items())
             raise InputError(source, [f"columns of different length: {lengths}"])
@@ -68,7 +75,7 @@ class Columns:
 
     def where(self, row: SupportsInt) -> str:
         """Where row `row` (counted from 0) stands in the source."""
-        return f"{self.unit} {int(row) + self.first}"
+        return f"{self.unit} {int(row) + 1 if self.lines is None else self.lines[int(row)]}"
 
     def check_names(self, required: Sequence[str], optional: Sequence[str] = ()) -> None:
         """Refuse missing and unknown columns, all named in one `InputError`."""
@@ -98,21 +105,17 @@ class Columns:
         if name not in self.data:
             return np.full(len(self), default)
         column = self.data[name]
-        if column.dtype.kind in "fi":
+        if column.dtype.kind in "fiu":
             numbers = column.astype(np.float64)
             numbers[np.isnan(numbers)] = default
             return numbers
-        try:
-            return column.astype(np.float64)  # the fast path: no blank, no bad cell
-        except (TypeError, ValueError):
-            numbers = np.full(len(self), default)
+        numbers = np.full(len(self), default)
         for row, cell in enumerate(column.tolist()):
-            if not (text := _text(cell)):
-                continue
-            try:
-                numbers[row] = float(text)
-            except ValueError:
-                problems.append(f"{self.where(row)}: {name} '{text}' is not a number")
+            if text := _text(cell):
+                try:
+                    numbers[row] = _number(text)
+                except ValueError:
+                    problems.append(f"{self.where(row)}: {name} '{text}' is not a number such as 1000 or -2.5e-3")
         return numbers
 
     def choices(self, name: str, options: Sequence[str], problems: list[str], default: str) -> list[str]:
@@ -156,11 +159,23 @@ def parse_time(text: str) -> np.datetime64:
     """
     moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is not None:
-        moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+        try:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise ValueError(f"{text} is outside the years 1 to 9999 in UTC") from None
     return np.datetime64(moment, "us")
 
 
+def _number(text: str) -> float:
+    """A number as `float` reads it, less what only Python means: '1_000' and 'nan' (a blank is left blank)."""
+    number = float(text)
+    if "_" in text or math.isnan(number):
+        raise ValueError(text)
+    return number
+
+
 def _text(cell: object) -> str:
-    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
-        return ""
-    return str(cell).strip()
+    """A cell as text, stripped; "" for None and NaN; 7 for 7.0, since Parquet may store names as floats."""
+    if isinstance(cell, float):
+        return "" if math.isnan(cell) else f"{cell:.0f}" if cell.is_integer() and abs(cell) < 2**53 else str(cell)
+    return "" if cell is None else str(cell).strip()

@@ -239,3 +239,29 @@ class Config:
         if self.correlation is None:
             estimated = isinstance(self.market, SampleMarket | DeribitMarket)
             self.correlation = HistoricalCorrelation() if estimated else MatrixCorrelation()
+
+
+# Every option of every group: what the command line calls it.
+OPTIONS: dict[str, dict[str, type]] = {
+    "market": {"sample": SampleMarket, "files": FilesMarket, "deribit": DeribitMarket},
+    "correlation": {
+        "matrix": MatrixCorrelation,
+        "historical": HistoricalCorrelation,
+        "ewma": EwmaCorrelation,
+        "constant": ConstantCorrelation,
+        "identity": IdentityCorrelation,
+    },
+    "model": {"gaussian": GaussianModel, "student_t": StudentTModel},
+    "book": {"sample": SampleBook, "files": FilesBook, "deribit": DeribitBook},
+    "scenarios": {"simulated": SimulatedScenarios},
+    "measure": {"standard": MeasureConfig, "frtb": MeasureConfig},
+    "engine": {"numpy": NumpyEngine},
+    "executor": {"threads": ExecutorConfig, "serial": ExecutorConfig},
+    "job": {"var": VarJob},
+}
+
+
+def option_name(option: object) -> str:
+    """What an option is called on the command line: a `StudentTModel` is `student_t`."""
+    names = (name for group in OPTIONS.values() for name, kind in group.items() if kind is type(option))
+    return next(names, type(option).__name__)

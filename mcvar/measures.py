@@ -14,7 +14,7 @@ Levels are exact decimals and ranks integer arithmetic: in floating point 200000
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 
@@ -54,6 +54,17 @@ class Estimate:
     high: Floats
     confidence: float
     method: str
+
+    @staticmethod
+    def stack(parts: Sequence[Estimate]) -> Estimate:
+        """The same measure of further rows, one after another."""
+        return replace(
+            parts[0],
+            value=np.concatenate([part.value for part in parts]),
+            stderr=np.concatenate([part.stderr for part in parts]),
+            low=np.concatenate([part.low for part in parts]),
+            high=np.concatenate([part.high for part in parts]),
+        )
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,12 @@ class Tail:
         return cls(*_worst(loss, scenario, depth), count=n)
 
     def merge(self, other: Tail) -> Tail:
-        """The tail of the scenarios of both, as deep as the deeper of the two."""
-        depth = max(self.loss.shape[1], other.loss.shape[1])
+        """The tail of the scenarios of both, as deep as it is exact.
+
+        That is the depth of the shallower; one that holds all of its scenarios sets no limit.
+        """
+        cut = [tail.loss.shape[1] for tail in (self, other) if tail.loss.shape[1] < tail.count]
+        depth = min(cut, default=self.count + other.count)
         loss = np.concatenate([self.loss, other.loss], axis=1)
         scenario = np.concatenate([self.scenario, other.scenario], axis=1)
         return Tail(*_worst(loss, scenario, depth), count=self.count + other.count)

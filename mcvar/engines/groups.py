@@ -77,12 +77,12 @@ class OptionGroup:
 
     def value(self, levels: Levels, out: Floats) -> None:
         """See `Group.value`."""
-        log_g = levels.log_growth(self.underlying)
+        log_g, g = levels.log_growth(self.underlying), levels.growth(self.underlying)
         if (carry := levels.shift(self.carry)) is not None:
-            log_g = log_g + carry * self.left
+            log_g, g = log_g + carry * self.left, g * np.exp(carry * self.left)
         vol, rate = levels.shift(self.vol), levels.shift(self.rate)
         v = np.ones_like(log_g) if vol is None else np.exp(vol)
-        self.options.value(log_g, np.exp(log_g), v, None if rate is None else np.exp(-rate * self.left), out)
+        self.options.value(log_g, g, v, None if rate is None else np.exp(-rate * self.left), out)
         if self.premium_0 is not None:
             out -= self.premium_0
         _convert(out, levels, self.convert)

@@ -48,7 +48,13 @@ class Levels:
         """ln(S_h / S_0) of a price factor with S_0 > 0, [N]; -inf where S_h <= 0."""
         if self.market.factors.shock[f] is Shock.log:
             return np.asarray(self.x[f])
-        return np.asarray(np.log(np.maximum(self.price[f] / self.market.factors.level[f], 0.0)))
+        return np.asarray(np.log(np.maximum(self.growth(f), 0.0)))
+
+    def growth(self, f: int) -> Floats:
+        """S_h / S_0 of a price factor with S_0 > 0, [N]; negative where S_h is."""
+        if self.market.factors.shock[f] is Shock.log:
+            return np.asarray(np.exp(self.x[f]))
+        return np.asarray(self.price[f] / self.market.factors.level[f])
 
     def shift(self, pillars: Pillars) -> Floats | None:
         """Sum of weight x move over some factors, [N]; None for no factor. Computed once a block."""

@@ -29,7 +29,10 @@ class Drift(Enum):
 class Law(Protocol):
     """The joint law of the moves: a pure function of (seed, scenario)."""
 
-    notes: tuple[str, ...]
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader of a result under this law must know."""
+        ...
 
     def moves(self, seed: int, start: int, stop: int) -> Floats:
         """Moves x of scenarios [start, stop), [F, stop - start]."""
@@ -39,7 +42,10 @@ class Law(Protocol):
 class ShockModel(Protocol):
     """A model's parameters; `law` binds them to a market and a horizon."""
 
-    drift: Drift
+    @property
+    def drift(self) -> Drift:
+        """What the moves of the prices average to."""
+        ...
 
     def law(self, market: Market, years: float, carry: Floats) -> Law:
         """The law over a horizon.

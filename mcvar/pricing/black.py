@@ -37,7 +37,7 @@ def black76(forward: Floats, strike: Floats, deviation: Floats, sign: Floats) ->
     >>> round(float(black76(np.float64(100), np.float64(100), np.float64(0.2), np.float64(1))), 6)
     7.965567
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         moneyness = np.log(np.maximum(forward, 0.0) / strike) / deviation
     d1, d2 = moneyness + 0.5 * deviation, moneyness - 0.5 * deviation
     live = (deviation > 0) & (forward > 0)

@@ -1,0 +1,104 @@
+"""`mcvar.run`: a configuration in, a report out, without Hydra."""
+
+from __future__ import annotations
+
+import time
+
+from mcvar import build, measures
+from mcvar.config import Config, SimulatedScenarios
+from mcvar.errors import SettingError
+from mcvar.jobs import var
+from mcvar.memory import plan
+from mcvar.report import Report, digest_of, plain, provenance
+from mcvar.shards import Progress
+
+
+def run(config: Config | None = None, *, progress: Progress | None = None) -> Report:
+    """Run a job and return its report; nothing is written.
+
+    Parameters
+    ----------
+    config : Config, optional
+        Default: the sample job.
+    progress : callable, optional
+        Called with the number of scenarios done since the last call.
+
+    Raises
+    ------
+    McvarError
+        Whatever is wrong with files or settings; the message says what to do.
+
+    Examples
+    --------
+    >>> from mcvar.config import Config, SimulatedScenarios
+    >>> report = run(Config(scenarios=SimulatedScenarios(count=2_000)))
+    >>> report.book.row[-1], report.estimate("var", 0.99).confidence
+    ('*', 0.95)
+    """
+    config = config or Config()
+    start = time.perf_counter()
+    for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
+        if getattr(config.output, name) < least:
+            raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
+    given = build.inputs(config)
+    market, book, count = given.market, given.book, given.scenarios.count
+    levels, confidence = list(config.measure.levels), config.measure.confidence
+    planned = plan(
+        rows=len(book.row),
+        instruments=len(book.instruments),
+        count=count,
+        levels=levels,
+        confidence=confidence,
+        workers=config.executor.workers,
+        memory_gb=config.executor.memory_gb,
+    )
+    result = var.run(
+        market,
+        book,
+        given.scenarios,
+        decay=given.horizon.decay,
+        levels=levels,
+        confidence=confidence,
+        plan=planned,
+        keep=config.output.tail_rows,
+        draw=config.output.plot_rows,
+        progress=progress,
+    )
+    notes = [*market.notes, *given.scenarios.law.notes]
+    if result.settling:
+        notes.append(f"{result.settling} held instruments expire inside the horizon and settle at its prices")
+    settings = plain(config)
+    record = {
+        **provenance(),
+        "job": "var",
+        "configuration": settings,
+        "configuration_sha256": digest_of(settings),
+        "inputs": given.files,
+        "engine": {"name": "numpy", "precision": "fp64", "workers": planned.workers},
+        "seed": config.scenarios.seed if isinstance(config.scenarios, SimulatedScenarios) else None,
+        "scenarios": count,
+        "factors": list(market.factors.name),
+        "instruments": len(book.instruments),
+        "positions": book.positions,
+        "rows": len(book.row),
+        "currency": market.currency,
+        "valuation": f"{market.valuation}Z",
+        "horizon": {
+            "variance_years": given.horizon.variance,
+            "decay_years": given.horizon.decay,
+            "steps_per_year": None if market.steps_per_year != market.steps_per_year else market.steps_per_year,
+        },
+        "annual_volatility": dict(zip(market.factors.name, market.volatility.tolist(), strict=True)),
+        "ranks": {str(level): vars(measures.ranks(count, level, confidence)) for level in levels},
+        "tail_depth": planned.depth,
+        "rows_at_once": planned.rows,
+        "planned_memory_gb": round(planned.memory / 1e9, 3),
+        "settling_inside_horizon": result.settling,
+        "notes": notes,
+        "revaluations": result.revaluations,
+        "timings": {
+            "simulation_seconds": result.seconds,
+            "total_seconds": time.perf_counter() - start,
+        },
+    }
+    return Report(market, book, result, record)

@@ -1,0 +1,149 @@
+"""The command line: Hydra composes a configuration, the job runs, the files are written.
+
+Exit codes: 0 done; 2 something the user can mend (the message says how); 1 a defect of mcvar;
+130 interrupted. A traceback is printed for a defect, or when HYDRA_FULL_ERROR=1 asks for one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mcvar import config as c
+from mcvar.api import run
+from mcvar.errors import McvarError
+from mcvar.render import show
+
+_USER = 2
+
+
+def register() -> None:
+    """Tell Hydra the types of all options: `schema` and `schema/<group>/<option>`."""
+    store = ConfigStore.instance()
+    schema = OmegaConf.structured(c.Config)
+    for group, options in c.OPTIONS.items():
+        schema[group] = "???"
+        for name, option in options.items():
+            store.store(group=f"schema/{group}", name=name, node=option)
+    store.store(name="schema", node=schema)
+
+
+def to_config(composed: DictConfig) -> c.Config:
+    """The typed configuration of a composed one."""
+    config = OmegaConf.to_object(composed)
+    assert isinstance(config, c.Config)  # the schema sees to it
+    return config
+
+
+def task(composed: DictConfig) -> int:
+    """One run: compute, write, show. Returns the exit code."""
+    stdout, stderr = Console(), Console(stderr=True)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        config = to_config(composed)
+        report = _with_progress(config, stderr)
+        from mcvar import plot  # matplotlib is slow to import: only when there is something to draw
+
+        report.write(
+            folder,
+            {
+                "config.yaml": lambda path: _write_yaml(composed, path),
+                "loss_tail.png": partial(plot.save, report),
+                "loss_tail.svg": partial(plot.save, report),
+            },
+        )
+    except McvarError as error:
+        _explain(error, stderr)
+        return _USER
+    except OSError as error:
+        _explain(error, stderr)
+        return _USER
+    show(report, stdout, rows=config.output.table_rows, folder=folder)
+    return 0
+
+
+def main() -> None:
+    """Entry point of `mcvar`."""
+    register()
+    sys.exit(guarded(_compose_and_run))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Run, and turn what goes wrong into a message and an exit code."""
+    stderr = Console(stderr=True)
+    asked = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of exiting with 1 for everything
+    try:
+        return work()
+    except (HydraException, OmegaConfBaseException, McvarError) as error:
+        if asked:
+            traceback.print_exc()
+        else:
+            _explain(error, stderr)
+            stderr.print("`mcvar --help` lists groups and options", style="dim")
+        return _USER
+    except KeyboardInterrupt:
+        stderr.print("interrupted: nothing was written", style="yellow")
+        return 130
+    except Exception:
+        traceback.print_exc()
+        stderr.print("this is a defect of mcvar, not of your input: please report it with the lines above", style="red")
+        return 1
+    finally:
+        if not asked:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+def _compose_and_run() -> int:
+    codes: list[int] = []
+
+    def record(composed: DictConfig) -> None:
+        codes.append(task(composed))
+
+    hydra.main(config_path="pkg://mcvar.configs", config_name="config", version_base="1.3")(record)()
+    return max(codes, default=0)
+
+
+def _with_progress(config: c.Config, console: Console) -> Any:
+    """Run with a bar on a terminal, silently elsewhere."""
+    if not console.is_terminal:
+        return run(config)
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn("scenarios"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        total = config.scenarios.count if isinstance(config.scenarios, c.SimulatedScenarios) else None
+        shown = bar.add_task("scenarios", total=total, rate="")
+
+        def advance(done: int) -> None:
+            bar.update(shown, advance=done)
+            speed = bar.tasks[0].speed
+            bar.update(shown, rate=f"{speed:,.0f}/s" if speed else "")
+
+        return run(config, progress=advance)
+
+
+def _write_yaml(composed: DictConfig, path: Path) -> None:
+    path.write_text(OmegaConf.to_yaml(composed))
+
+
+def _explain(error: BaseException, console: Console) -> None:
+    message = str(error)
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException):
+        message += "\n" + str(cause).splitlines()[0]
+    console.print("error: ", style="bold red", end="")
+    console.print(message, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,100 @@
+"""The report on a terminal: the worst accounts with their intervals, the speed, the notes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mcvar.measures import Estimate
+from mcvar.report import Report
+
+NAMES = {"var": "VaR", "es": "ES", "mean": "mean", "std": "std"}
+_WIDE = 120  # columns that the whole table takes
+
+
+def show(report: Report, console: Console, *, rows: int, folder: Path | None = None) -> None:
+    """Print the worst accounts, their parents, the netted book, and what the run was.
+
+    Parameters
+    ----------
+    rows : int
+        Accounts shown, and at most half as many parents.
+    folder : Path, optional
+        Where the files are.
+    """
+    record, book = report.record, report.book
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDE)  # a file or a pipe has no edge to wrap at
+    wide = console.width >= _WIDE
+    var, es, std = report.estimate("var"), report.estimate("es"), report.estimate("std")
+    kinds, currencies = wide and any(book.kind), len(set(book.currency)) > 1
+    table = Table(box=SIMPLE_HEAD, title=_title(report), title_justify="left", title_style="bold", padding=0)
+    table.add_column("account", no_wrap=True)
+    if kinds:
+        table.add_column("kind", no_wrap=True)
+    for estimate in (var, es):
+        table.add_column(f"{NAMES[estimate.measure]} {100 * (estimate.level or 0):g} %", justify="right", no_wrap=True)
+        table.add_column(f"{100 * estimate.confidence:g} % interval", justify="right", style="dim", no_wrap=True)
+    if wide:
+        table.add_column("std", justify="right", no_wrap=True)
+    if currencies:
+        table.add_column("", no_wrap=True)
+    worst = report.worst_rows(len(book.row))
+    accounts = [r for r in worst if r < book.accounts][:rows]
+    parents = [r for r in worst if r >= book.accounts][: rows // 2]
+    for section in (accounts, parents, [len(book.row) - 1]):
+        for r in section:
+            cells = [escape(book.row[r])]
+            if kinds:
+                cells.append(escape(book.kind[r]))
+            for estimate in (var, es):
+                cells += [_number(estimate.value[r], estimate, r), _interval(estimate, r, wide=wide)]
+            if wide:
+                cells.append(_number(std.value[r], std, r))
+            if currencies:
+                cells.append(book.currency[r])
+            table.add_row(*cells, end_section=r == section[-1])
+    console.print(table)
+    shown = accounts + parents
+    left_out = len(book.row) - 1 - len(shown)
+    console.print(
+        "* is the netted P&L of all accounts" + (f"; {left_out} more rows are in the files" if left_out else ""),
+        style="dim",
+    )
+    for note in report.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    seconds, total = record["timings"]["simulation_seconds"], record["timings"]["total_seconds"]
+    engine, scenarios = record["engine"], record["scenarios"]
+    console.print(
+        f"{scenarios:,} scenarios x {record['instruments']:,} instruments in {seconds:.1f} s: "
+        f"{scenarios / seconds:,.0f} scenarios/s, {record['revaluations'] / seconds / 1e6:,.1f} M revaluations/s "
+        f"({engine['name']}, {engine['workers']} workers); total {total:.1f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if folder is not None:
+        console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _title(report: Report) -> str:
+    record = report.record
+    days = 365 * record["horizon"]["variance_years"]
+    return f"Loss over {days:g} day{'s' if days != 1 else ''} in {record['currency']}, from {record['valuation'][:16]}Z"
+
+
+def _interval(estimate: Estimate, r: int, *, wide: bool) -> str:
+    low, value, high = estimate.low[r], estimate.value[r], estimate.high[r]
+    if wide or value == 0:
+        return f"{_number(low, estimate, r)} .. {_number(high, estimate, r)}"
+    return f"{100 * (low - value) / abs(value):+.1f} % {100 * (high - value) / abs(value):+.1f} %"
+
+
+def _number(value: float, estimate: Estimate, r: int) -> str:
+    """Digits down to a tenth of the standard error, so that no figure pretends to know more."""
+    error = estimate.stderr[r]
+    places = 0 if error >= 5 or error == 0 else 2 if error >= 0.05 else 4 if error >= 0.0005 else 8
+    return f"{value:,.{places}f}"

@@ -1,0 +1,177 @@
+"""The report: tables, provenance, and how they are written so that a half-written run never looks whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import enum
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from mcvar import __version__
+from mcvar.engines.kernels import sources_digest
+from mcvar.book import Book
+from mcvar.jobs.var import VarResult, highest, severity
+from mcvar.market import Market
+from mcvar.measures import Estimate
+
+RESULT_FILES = ("measures.parquet", "tail.parquet", "loss_tail.png", "loss_tail.svg", "config.yaml", "run.json")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run found, and what it was.
+
+    Parameters
+    ----------
+    market, book
+        What was valued.
+    result : VarResult
+    record : mapping
+        The content of run.json: configuration, seed, machine, versions, inputs, timings, notes.
+    """
+
+    market: Market
+    book: Book
+    result: VarResult
+    record: Mapping[str, Any]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader must know about these numbers."""
+        return tuple(self.record["notes"])
+
+    def estimate(self, measure: str, level: float | None = None) -> Estimate:
+        """One measure of all rows, in the order of `book.row`; without a level, at the highest."""
+        if level is None:
+            return highest(self.result.estimates, measure)
+        for estimate in self.result.estimates:
+            if (estimate.measure, estimate.level) == (measure, level):
+                return estimate
+        known = ", ".join(f"{e.measure} {e.level or ''}".strip() for e in self.result.estimates)
+        raise KeyError(f"no {measure} at level {level}: there are {known}")
+
+    def worst_rows(self, count: int) -> list[int]:
+        """Rows by their VaR at the highest level in the run's currency, worst first, without the netted row."""
+        loss = severity(self.estimate("var").value.tolist(), self.market, self.book)
+        return sorted(loss, key=lambda r: -loss[r])[:count]
+
+    def measures(self) -> pa.Table:
+        """`account, measure, level, value, stderr, low, high, confidence, method, currency`; a row an estimate."""
+        rows, estimates = len(self.book.row), self.result.estimates
+
+        def column(name: str) -> Any:
+            return np.stack([getattr(e, name) for e in estimates], axis=1).reshape(-1)
+
+        return pa.table(
+            {
+                "account": np.repeat(np.array(self.book.row, dtype=object), len(estimates)),
+                "measure": [e.measure for e in estimates] * rows,
+                "level": pa.array([e.level for e in estimates] * rows, pa.float64()),
+                **{name: column(name) for name in ("value", "stderr", "low", "high")},
+                "confidence": [e.confidence for e in estimates] * rows,
+                "method": [e.method for e in estimates] * rows,
+                "currency": np.repeat(np.array(self.book.currency, dtype=object), len(estimates)),
+            }
+        )
+
+    def tail(self) -> pa.Table:
+        """`account, rank (1 = worst), loss, scenario, weight`."""
+        tail = self.result.tail
+        rows, depth = tail.loss.shape
+        return pa.table(
+            {
+                "account": pa.DictionaryArray.from_arrays(
+                    np.repeat(np.arange(rows, dtype=np.int32), depth), pa.array(self.book.row)
+                ),
+                "rank": np.tile(np.arange(1, depth + 1), rows),
+                "loss": tail.loss.reshape(-1),
+                "scenario": tail.scenario.reshape(-1),
+                "weight": np.ones(rows * depth),
+            }
+        )
+
+    def write(self, folder: Path, extra: Mapping[str, Callable[[Path], None]]) -> None:
+        """Write all files into `folder`, run.json last: it marks a complete run.
+
+        Everything is written into a temporary folder beside and moved file by file, so that a run
+        that breaks off leaves either the files of the run before without its run.json, or none.
+
+        Parameters
+        ----------
+        folder : Path
+        extra : mapping of file name to function
+            Further files, such as plots: each function writes to the path that it is given.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+        try:
+            pyarrow.parquet.write_table(self.measures(), scratch / "measures.parquet")
+            pyarrow.parquet.write_table(self.tail(), scratch / "tail.parquet")
+            for name, write in extra.items():
+                write(scratch / name)
+            (scratch / "run.json").write_text(json.dumps(self.record, indent=2, ensure_ascii=False) + "\n")
+            for name in RESULT_FILES[::-1]:
+                (folder / name).unlink(missing_ok=True)
+            made = sorted(path for path in scratch.iterdir() if path.name != "run.json")
+            for path in [*made, scratch / "run.json"]:
+                path.replace(folder / path.name)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and machine of this run."""
+    return {
+        "mcvar": __version__,
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in ("numpy", "scipy")}},
+        "kernels_sha256": sources_digest(),
+        "machine": {"system": platform.platform(), "processor": _processor()},
+    }
+
+
+def plain(value: Any) -> Any:
+    """A configuration as JSON can hold it: dataclasses become mappings with their option's class, enums their names."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": type(value).__name__, **fields}
+    if isinstance(value, enum.Enum):
+        return value.name
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 of a value's JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

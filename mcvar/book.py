@@ -95,6 +95,7 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
     shape = (len(rows) + 1, len(resolved))
     held = sparse.coo_array((quantity[at_position], (at_row, instrument[at_position])), shape=shape).tocsr()
     held.sum_duplicates()
+    converters = {c: conversion(market, c, market.currency) for c in {market.currency, *currency.values()} if c}
     used = np.unique(instrument)
     stated = [*(currency.get(name) or market.currency for name in rows), market.currency]
     return Book(
@@ -102,7 +103,7 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
         quantity=held[:, used].tocsr(),
         row=(*rows, NETTED),
         currency=tuple(stated),
-        convert=np.array([conversion(market, c, market.currency) for c in stated], dtype=np.int64),
+        convert=np.array([converters[c] for c in stated], dtype=np.int64),
         kind=(*(kind.get(name, "") for name in rows), ""),
         positions=len(positions),
         accounts=len(names),
@@ -170,12 +171,12 @@ def _read_positions(table: Columns, known: dict[str, int]) -> tuple[list[str], N
     account, instrument = table.texts("account"), table.texts("instrument")
     quantity = table.floats("quantity", problems)
     table.choices("role", ["position", "collateral"], problems, "position")
-    for row in (int(bad) for bad in np.flatnonzero(~np.isfinite(quantity))):
-        if not any(p.startswith(f"{table.where(row)}:") for p in problems):
-            problems.append(
-                f"{table.where(row)}: account '{account[row]}' has quantity {quantity[row]} of '{instrument[row]}': "
-                "give a finite number or remove the position"
-            )
+    for row in np.flatnonzero(~np.isfinite(quantity) & table.sound(problems)):
+        said = "no quantity" if np.isnan(quantity[row]) else f"quantity {quantity[row]}"
+        problems.append(
+            f"{table.where(row)}: account '{account[row]}' has {said} of '{instrument[row]}': "
+            "give a finite number or remove the position"
+        )
     for row, (name, held) in enumerate(zip(account, instrument, strict=True)):
         if not name:
             problems.append(f"{table.where(row)}: the position in '{held}' has no account")
@@ -204,6 +205,7 @@ def _read_accounts(
     listed, parents = table.texts("account"), table.texts("parent")
     currencies, kinds = table.texts("currency"), table.texts("kind")
     parent = dict(zip(listed, parents, strict=True))
+    converters = {c: conversion(market, c, market.currency) for c in set(currencies) if c}
     first: dict[str, int] = {}
     for row, name in enumerate(listed):
         where = f"{table.where(row)}: account '{name}'"
@@ -216,7 +218,7 @@ def _read_accounts(
         elif name in _chain(parents[row], parent):
             problems.append(f"{where} is its own ancestor, by parent '{parents[row]}'")
         if currencies[row]:
-            converter = conversion(market, currencies[row], market.currency)
+            converter = converters[currencies[row]]
             if converter is None:
                 problems.append(
                     f"{where} reports in {currencies[row]}, which no price factor converts to {market.currency}: "

@@ -115,7 +115,7 @@ class Columns:
                 try:
                     numbers[row] = _number(text)
                 except ValueError:
-                    problems.append(f"{self.where(row)}: {name} '{text}' is not a number such as 1000 or -2.5e-3")
+                    problems.append(f"{self._cell(row, name, text)} is not a number such as 1000 or -2.5e-3")
         return numbers
 
     def choices(self, name: str, options: Sequence[str], problems: list[str], default: str) -> list[str]:
@@ -123,12 +123,8 @@ class Columns:
         cells = self.texts(name, default)
         for row, cell in enumerate(cells):
             if cell not in options:
-                said = (
-                    f"'{cell}' is not one of {', '.join(options)}"
-                    if cell
-                    else f"is missing: one of {', '.join(options)}"
-                )
-                problems.append(f"{self.where(row)}: {name} {said}")
+                said = "is not one of" if cell else "is missing: write one of"
+                problems.append(f"{self._cell(row, name, cell)} {said} {', '.join(filter(None, options))}")
         return cells
 
     def times(self, name: str, problems: list[str]) -> NDArray[np.datetime64]:
@@ -145,8 +141,19 @@ class Columns:
             try:
                 times[row] = parse_time(text)
             except ValueError:
-                problems.append(f"{self.where(row)}: {name} '{text}' is not an ISO time such as 2026-03-27T08:00:00Z")
+                problems.append(f"{self._cell(row, name, text)} is not an ISO time such as 2026-03-27T08:00:00Z")
         return times
+
+    def sound(self, problems: Sequence[str]) -> NDArray[np.bool_]:
+        """The rows that no problem starts with, [n]: what else is wrong with them can still be told."""
+        bad = {problem.partition(":")[0] for problem in problems}
+        return np.array([not bad or self.where(row) not in bad for row in range(len(self))], dtype=bool)
+
+    def _cell(self, row: int, name: str, text: str) -> str:
+        """Where a cell stands, what it says, and the name of its row, which is the cell of the first column."""
+        key = next(iter(self.data))
+        whose = "" if key in ("", name) else f" of {key} '{_text(self.data[key][row : row + 1].tolist()[0])}'"
+        return f"{self.where(row)}: {name}" + (f" '{text}'" if text else "") + whose
 
 
 def parse_time(text: str) -> np.datetime64:

@@ -6,9 +6,10 @@ forward, volatility from a quoted price or from the volatility factors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,7 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
     names = table.texts("instrument")
 
     def refuse(mask: NDArray[np.bool_], message: Callable[[int], str]) -> None:
-        for row in np.flatnonzero(mask):
+        for row in np.flatnonzero(mask & sound):
             problems.append(f"{table.where(row)}: instrument '{names[row]}' {message(int(row))}")
 
     kinds = table.choices("kind", [k.name for k in Kind], problems, "")
@@ -125,16 +126,15 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
     }
     underlyings, quotes = table.texts("underlying"), table.texts("quote")
     currencies = table.texts("settlement_currency")
-    if problems:
-        raise InputError(table.source, problems)
+    sound = table.sound(problems)  # rows that are bad already are checked no further
 
-    kind = np.array([Kind[k] for k in kinds], dtype=np.int64)
+    kind = np.array([Kind.__members__.get(k, -1) for k in kinds], dtype=np.int64)
     option, cash = kind == Kind.option, kind == Kind.cash
     future, perpetual = kind == Kind.future, kind == Kind.perpetual
     inverse = np.array([s == "inverse" for s in settlements], dtype=bool)
     futures_style = np.array([p == "futures" for p in premiums], dtype=bool)
     american = np.array([s == "american" for s in styles], dtype=bool)
-    sign = np.array([{"call": 1.0, "put": -1.0, "": 0.0}[t] for t in types])
+    sign = np.array([{"call": 1.0, "put": -1.0}.get(t, 0.0) for t in types], dtype=np.float64)
     years = market.years_to(expiry)
     prices = market.price_factor()
     underlying = np.array(
@@ -151,13 +151,14 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
     )
     refuse(
         underlying == -2,
-        lambda i: f"has underlying '{underlyings[i]}', which no price factor has: there are {', '.join(prices)}",
+        lambda i: f"has underlying '{underlyings[i]}', which no price factor has: there are {_some(prices)}",
     )
     refuse(option & (sign == 0), lambda i: "is an option without an option_type: write call or put")
     refuse(~option & (sign != 0), lambda i: f"is a {kinds[i]} and cannot have an option_type")
     refuse(option & np.isnat(expiry), lambda i: "is an option without an expiry: give it in ISO, UTC")
-    refuse(option & ~(number["strike"] > 0), lambda i: f"has strike {number['strike'][i]:g}: it must be positive")
-    refuse(np.isinf(number["strike"]), lambda i: "has an infinite strike")
+    refuse(option & np.isnan(number["strike"]), lambda i: "is an option without a strike: give a positive number")
+    refuse(number["strike"] <= 0, lambda i: f"has strike {number['strike'][i]:g}: it must be positive")
+    refuse(~option & ~np.isnan(number["strike"]), lambda i: f"is a {kinds[i]} and cannot have a strike")
     refuse(~(option | future) & ~np.isnat(expiry), lambda i: f"is a {kinds[i]} and cannot have an expiry")
     refuse(
         years <= 0,
@@ -170,18 +171,21 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
     for name in _NOT_HERE:
         refuse(
             np.array([bool(cell) for cell in table.texts(name)], dtype=bool),
-            lambda i, name=name: f"has a {name}, but a {kinds[i]} has none: leave the column blank",  # type: ignore[misc]
+            lambda i, name=name: f"has a {name}, but kind {kinds[i]} has none: leave it blank",  # type: ignore[misc]
         )
     multiplier = np.where(np.isnan(number["multiplier"]), 1.0, number["multiplier"])
     refuse(
         ~(np.isfinite(multiplier) & (multiplier > 0)),
-        lambda i: f"has multiplier {multiplier[i]:g}: it must be positive",
+        lambda i: f"has multiplier {multiplier[i]:g}: it must be positive and finite; sell by a negative quantity",
     )
     for name in ("volatility", "price"):
         refuse(number[name] < 0, lambda i, name=name: f"has {name} {number[name][i]:g}: it must not be negative")  # type: ignore[misc]
         refuse(~option & ~np.isnan(number[name]), lambda i, name=name: f"is a {kinds[i]} and cannot have a {name}")  # type: ignore[misc]
-    for name in ("volatility", "price", "rate", "carry", "forward", "funding"):
-        refuse(np.isinf(number[name]), lambda i, name=name: f"has an infinite {name}")  # type: ignore[misc]
+    for name in ("strike", "volatility", "price", "rate", "carry", "forward", "funding"):
+        refuse(
+            np.isinf(number[name]),
+            lambda i, name=name: f"has {name} {number[name][i]:g}: it must be finite",  # type: ignore[misc]
+        )
     refuse(
         ~np.isnan(number["volatility"]) & ~np.isnan(number["price"]),
         lambda i: "has both a volatility and a price: the price would be inverted for the volatility; leave one blank",
@@ -190,12 +194,15 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
         ~np.isnan(number["carry"]) & ~np.isnan(number["forward"]),
         lambda i: "has both a carry and a forward: the carry follows from the forward; leave one blank",
     )
-    refuse(~np.isnan(number["forward"]) & ~np.isfinite(years), lambda i: "has a forward but no expiry: leave it blank")
-    if problems:
-        raise InputError(table.source, problems)
+    for name in ("carry", "forward"):
+        refuse(
+            (future | (name == "forward")) & ~np.isnan(number[name]) & np.isnat(expiry),
+            lambda i, name=name: f"has a {name} but no expiry to count it to: leave it blank, or give an expiry",  # type: ignore[misc]
+        )
+    sound = table.sound(problems)
 
     factors = market.factors
-    spot = np.where(underlying >= 0, factors.level[underlying], np.nan)
+    spot = np.where(underlying >= 0, factors.level[np.maximum(underlying, 0)], np.nan)
     refuse(
         (option | inverse) & ~(spot > 0),
         lambda i: f"needs a positive price of {underlyings[i]}, which is {spot[i]:g}",
@@ -217,6 +224,17 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
         for i, c in enumerate(currencies)
     ]
     refuse(
+        cash
+        & np.array(
+            [any(c not in ("", s) for c in (u, q)) for u, q, s in zip(underlyings, quotes, settle, strict=True)],
+            dtype=bool,
+        ),
+        lambda i: (
+            f"is cash in {settle[i]}, but has underlying '{underlyings[i]}' and quote '{quotes[i]}': "
+            "write its currency in the column settlement_currency and leave those two blank"
+        ),
+    )
+    refuse(
         np.array([u >= 0 and q != factors.currency[u] for q, u in zip(quote, underlying, strict=True)], dtype=bool),
         lambda i: (
             f"is quoted in {quote[i]}, but the factor of {underlyings[i]} is in "
@@ -226,6 +244,10 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
     refuse(
         ~inverse & ~cash & np.array([s != q for s, q in zip(settle, quote, strict=True)], dtype=bool),
         lambda i: f"is linear and quoted in {quote[i]} but settles in {settle[i]}: quantos are not supported",
+    )
+    refuse(
+        inverse & np.array([s == q for s, q in zip(settle, quote, strict=True)], dtype=bool),
+        lambda i: f"is inverse but settles in its quote currency {settle[i]}: give the coin as settlement_currency",
     )
     converters = {currency: conversion(market, currency, market.currency) for currency in set(settle)}
     refuse(
@@ -242,24 +264,33 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
             "which could reach 0: give its factor shock=log"
         ),
     )
-    if problems:
-        raise InputError(table.source, problems)
+    sound = table.sound(problems)
 
     rate, carry = _rates(market, number, kind, underlying, years, spot, settle)
     volatility = _volatilities(market, number, option, underlying, years)
-    finite = np.where(np.isfinite(years), years, 0.0)
-    forward = spot * np.exp(carry * finite)
-    quoted = ~np.isnan(number["price"])
-    if quoted.any():
-        discount = np.where(futures_style, 1.0, np.exp(-rate * finite))
+    to_expiry = np.where(np.isfinite(years), years, 0.0)
+    with np.errstate(all="ignore"):
+        forward, discount = spot * np.exp(carry * to_expiry), np.where(futures_style, 1.0, np.exp(-rate * to_expiry))
         undiscounted = number["price"] * np.where(inverse, forward, 1.0) / discount
-        deviation = implied_deviation(undiscounted[quoted], forward[quoted], number["strike"][quoted], sign[quoted])
-        volatility[quoted] = deviation / np.sqrt(years[quoted])
+    refuse(
+        (option | future)
+        & ~(np.isfinite(forward) & np.isfinite(discount) & (discount > 0) & ((forward > 0) | ~option)),
+        lambda i: (
+            f"has forward {forward[i]:g} and discount factor {discount[i]:g}, by spot {spot[i]:g}, carry {carry[i]:g}, "
+            f"rate {rate[i]:g} and {years[i]:g} years: correct the rates (decimals, 0.05 is 5 %) or the expiry"
+        ),
+    )
+    sound = table.sound(problems)
+    quoted = ~np.isnan(number["price"])
+    if (at := quoted & sound).any():
+        deviation = implied_deviation(undiscounted[at], forward[at], number["strike"][at], sign[at])
+        volatility[at] = deviation / np.sqrt(years[at])
         refuse(
-            quoted & np.isnan(volatility),
+            quoted & ~(volatility > 0),
             lambda i: (
-                f"has price {number['price'][i]:g}, outside the arbitrage bounds for forward {forward[i]:g}, "
-                f"strike {number['strike'][i]:g} and discount factor {discount[i]:.6g}: correct it or give a volatility"
+                f"has price {number['price'][i]:g}, which no volatility gives (it is not strictly inside the arbitrage "
+                f"bounds) for forward {forward[i]:g}, strike {number['strike'][i]:g} and discount factor "
+                f"{discount[i]:.6g}: correct it or give a volatility"
             ),
         )
     refuse(
@@ -325,12 +356,19 @@ def pillar_weights(tenors: Floats, years: float, *, root: bool) -> Floats:
     return np.array([np.interp(at, grid, unit) for unit in np.eye(len(tenors))])
 
 
-def _pillar_level(market: Market, kind: FactorKind, owner: str, years: float) -> float:
-    pillars = market.factors.pillars(kind, owner)
-    if not pillars:
-        return float("nan")
-    weights = pillar_weights(market.factors.tenor[pillars], years, root=kind is FactorKind.vol)
-    return float(weights @ market.factors.level[pillars])
+def _pillar_levels(market: Market, kind: FactorKind, owners: Sequence[str], years: Floats) -> Floats:
+    """Level of the owners' vol, rate or carry factors at `years` [n], interpolated as the shocks are; NaN for none."""
+    level = np.full(len(owners), np.nan)
+    rows: dict[str, list[int]] = {}
+    for row, owner in enumerate(owners):
+        rows.setdefault(owner, []).append(row)
+    for owner, at in rows.items():
+        if pillars := market.factors.pillars(kind, owner):
+            grid, when = market.factors.tenor[pillars], np.maximum(years[at], 0.0)
+            if kind is FactorKind.vol:
+                grid, when = np.sqrt(grid), np.sqrt(when)
+            level[at] = np.interp(when, grid, market.factors.level[pillars])
+    return level
 
 
 def _rates(
@@ -346,19 +384,16 @@ def _rates(
 
     A rate that nobody gives is 0; a carry that nobody gives is the rate (no dividend yield).
     """
-    factors = market.factors
-    rate, carry = number["rate"].copy(), number["carry"].copy()
-    for i in np.flatnonzero(np.isnan(rate)):
-        own = factors.rate[underlying[i]] if underlying[i] >= 0 else np.nan
-        rate[i] = own if np.isfinite(own) else _pillar_level(market, FactorKind.rate, settle[i], years[i])
+    factors, priced = market.factors, underlying >= 0
+    f = np.maximum(underlying, 0)
+    names = [factors.underlying[u] if u >= 0 else "" for u in underlying]
+    rate = np.where(np.isnan(number["rate"]) & priced, factors.rate[f], number["rate"])
+    rate = np.where(np.isnan(rate), _pillar_levels(market, FactorKind.rate, settle, years), rate)
     rate = np.where(np.isnan(rate), 0.0, rate)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        carry = np.where(np.isnan(number["forward"]), carry, np.log(number["forward"] / spot) / years)
-    for i in np.flatnonzero(np.isnan(carry)):
-        if underlying[i] >= 0:
-            own = factors.carry[underlying[i]]
-            name = factors.underlying[underlying[i]]
-            carry[i] = own if np.isfinite(own) else _pillar_level(market, FactorKind.carry, name, years[i])
+    with np.errstate(all="ignore"):
+        carry = np.where(np.isnan(number["forward"]), number["carry"], np.log(number["forward"] / spot) / years)
+    carry = np.where(np.isnan(carry) & priced, factors.carry[f], carry)
+    carry = np.where(np.isnan(carry) & priced, _pillar_levels(market, FactorKind.carry, names, years), carry)
     return rate, np.where(np.isnan(carry), np.where(kind == Kind.cash, 0.0, rate), carry)
 
 
@@ -366,8 +401,11 @@ def _volatilities(
     market: Market, number: dict[str, Floats], option: NDArray[np.bool_], underlying: Ints, years: Floats
 ) -> Floats:
     """An option's own volatility, else the level of the volatility factors at its expiry."""
-    volatility = number["volatility"].copy()
-    for i in np.flatnonzero(option & np.isnan(volatility) & np.isnan(number["price"])):
-        name = market.factors.underlying[underlying[i]]
-        volatility[i] = _pillar_level(market, FactorKind.vol, name, years[i])
-    return volatility
+    names = [market.factors.underlying[u] if u >= 0 else "" for u in underlying]
+    blank = option & np.isnan(number["volatility"]) & np.isnan(number["price"])
+    return np.where(blank, _pillar_levels(market, FactorKind.vol, names, years), number["volatility"])
+
+
+def _some(names: Iterable[str]) -> str:
+    first = list(islice(names, 11))
+    return ", ".join(first[:10]) + (", ..." if len(first) > 10 else "") if first else "none"

@@ -161,9 +161,7 @@ def read_factors(table: Columns, history: History | None = None, currency: str =
     names = table.texts("factor")
     kinds = table.choices("kind", [k.value for k in FactorKind], problems, "")
     shocks = table.choices("shock", ["", *(s.value for s in Shock)], problems, "")
-    if problems:
-        raise InputError(table.source, problems)
-    kind = tuple(FactorKind(k) for k in kinds)
+    kind = tuple(FactorKind.__members__.get(k, FactorKind.price) for k in kinds)
     underlying = [
         u or (n if k is FactorKind.price else "")
         for u, n, k in zip(table.texts("underlying"), names, kind, strict=True)
@@ -172,36 +170,49 @@ def read_factors(table: Columns, history: History | None = None, currency: str =
         c or (currency if k is not FactorKind.vol and k is not FactorKind.carry else "")
         for c, k in zip(table.texts("currency"), kind, strict=True)
     ]
-    shock = tuple(Shock(s) if s else _DEFAULT_SHOCK[k] for s, k in zip(shocks, kind, strict=True))
-    tenor = table.floats("tenor", problems)
+    shock = tuple(Shock.__members__.get(s, _DEFAULT_SHOCK[k]) for s, k in zip(shocks, kind, strict=True))
+    priced = {u for u, k in zip(underlying, kind, strict=True) if k is FactorKind.price}
+    tenor = np.where([k is FactorKind.price for k in kind], np.nan, table.floats("tenor", problems))
     level = _levels(table, names, history, problems)
     volatility = table.floats("volatility", problems)
     rate, carry = table.floats("rate", problems), table.floats("carry", problems)
 
-    for row, name in enumerate(names):
+    first: dict[str, int] = {}
+    for row in np.flatnonzero(table.sound(problems)).tolist():
+        name, this = names[row], kind[row]
         where = f"{table.where(row)}: factor '{name}'"
         if not name:
             problems.append(f"{table.where(row)}: the factor has no name")
-        if names.index(name) != row:
-            problems.append(f"{where} is there twice (first in {table.where(names.index(name))}): remove one")
-        if kind[row] in (FactorKind.vol, FactorKind.carry) and not underlying[row]:
-            problems.append(f"{where} of kind {kind[row].value} needs an underlying")
-        if kind[row] is not FactorKind.price and not tenor[row] >= 0:
-            problems.append(f"{where} of kind {kind[row].value} needs a tenor in years, not {tenor[row]}")
-        if kind[row] is FactorKind.vol and shock[row] is not Shock.log:
+        elif first.setdefault(name, row) != row:
+            problems.append(f"{where} is there twice (first in {table.where(first[name])}): remove one")
+        if this in (FactorKind.vol, FactorKind.carry) and underlying[row] not in priced:
+            owner = f"'{underlying[row]}', which no price factor has" if underlying[row] else "blank"
+            problems.append(f"{where} of kind {this.value} needs an underlying, and that is {owner}: correct it")
+        if this is FactorKind.rate and underlying[row] not in ("", quoted[row]):
+            problems.append(
+                f"{where} of kind rate has underlying '{underlying[row]}', but a rate belongs to a currency: "
+                "write it in the column currency and leave underlying blank"
+            )
+        if this is not FactorKind.price and not 0 <= tenor[row] < np.inf:
+            said = "blank" if np.isnan(tenor[row]) else f"{tenor[row]:g}"
+            problems.append(f"{where} of kind {this.value} needs a tenor in years, and that is {said}: give 0 or more")
+        if this is FactorKind.vol and shock[row] is not Shock.log:
             problems.append(f"{where}: volatility factors move by log shocks: leave shock blank or write log")
-        if kind[row] in (FactorKind.rate, FactorKind.carry) and shock[row] is not Shock.absolute:
+        if this in (FactorKind.rate, FactorKind.carry) and shock[row] is not Shock.absolute:
             problems.append(f"{where}: rates and carries move by absolute shocks: leave shock blank or write absolute")
         if not np.isfinite(level[row]):
             problems.append(f"{where} has no finite level: give one, or a history with a column of that name")
         elif level[row] <= 0 and shock[row] is not Shock.absolute:
-            remedy = "correct it, or give the factor shock=absolute" if kind[row] is FactorKind.price else "correct it"
+            remedy = "correct it, or give the factor shock=absolute" if this is FactorKind.price else "correct it"
             problems.append(f"{where} has level {level[row]:g}, which must be positive: {remedy}")
         if volatility[row] < 0 or np.isinf(volatility[row]):
             problems.append(f"{where} has volatility {volatility[row]:g}: it must be finite and not negative")
         for label, value in (("rate", rate[row]), ("carry", carry[row])):
             if np.isinf(value):
                 problems.append(f"{where} has {label} {value:g}: it must be finite")
+            if this is not FactorKind.price and not np.isnan(value):
+                remedy = "a price factor has them; a factor of this kind states its own in the column level"
+                problems.append(f"{where} of kind {this.value} cannot have a {label}: {remedy}")
     _refuse_two_of_one(table, kind, underlying, tenor, quoted, problems)
     if len(table) == 0:
         problems.append("there is no factor: the table is empty")
@@ -232,8 +243,13 @@ def build(
     Raises
     ------
     SettingError
-        If a factor has a volatility neither in the table nor in the estimate.
+        If a factor has a volatility neither in the table nor in the estimate, or the matrix another size.
     """
+    if estimate.correlation.shape != (len(factors), len(factors)):
+        raise SettingError(
+            f"the correlation matrix has shape {estimate.correlation.shape}, but there are {len(factors)} factors: "
+            "give one row and one column for each"
+        )
     joined = np.where(np.isnan(volatility), estimate.volatility, volatility)
     missing = [name for name, value in zip(factors.name, joined, strict=True) if not np.isfinite(value)]
     if missing:
@@ -262,7 +278,8 @@ def _refuse_two_of_one(
 ) -> None:
     """One price factor an underlying, one vol, rate or carry factor an owner and tenor."""
     seen: dict[tuple[FactorKind, str, float], int] = {}
-    for row, this in enumerate(kind):
+    for row in np.flatnonzero(table.sound(problems)).tolist():
+        this = kind[row]
         owner = currency[row] if this is FactorKind.rate else underlying[row]
         key = (this, owner, -1.0 if this is FactorKind.price else float(tenor[row]))
         if key in seen:

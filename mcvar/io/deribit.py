@@ -111,8 +111,9 @@ def read_snapshot(path: str | Path) -> Snapshot:
 
     def refuse(bad: ArrayLike, what: str, key: str = "") -> None:
         for row in np.flatnonzero(bad):
-            said = f"has {field[key]} {number[key][row]:g}, which" if key else ""
-            problems.append(f"{table.where(row)}: '{names[row]}' {said}{what}")
+            where, said = table.where(row), f"has {field[key]} {number[key][row]:g}, which" if key else ""
+            if not key or not any(p.startswith(f"{where}: {field[key]} ") for p in problems):  # no number at all
+                problems.append(f"{where}: '{names[row]}' {said}{what}")
 
     refuse(kind == "", "is not a name such as BTC-27MAR26-65000-C, BTC-27MAR26 or BTC-PERPETUAL: correct or remove it")
     refuse([first[name] < row for row, name in enumerate(names)], "is there twice: remove one")
@@ -359,6 +360,9 @@ def _pivot(table: Columns, coins: Sequence[str]) -> Columns:
     """A row for each date in the span that the coins have in common, named 20260131; NaN where a coin has none."""
     problems: list[str] = []
     close, row_of = table.floats("close", problems), dict[tuple[str, np.datetime64], int]()
+    problems += [
+        f"{table.where(row)}: the close has no date" for row, text in enumerate(table.texts("date")) if not text
+    ]
     for row, key in enumerate(zip(table.texts("coin"), table.times("date", problems), strict=True)):
         if row_of.setdefault(key, row) != row:
             where = table.where(row_of[key])

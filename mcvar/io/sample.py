@@ -26,7 +26,7 @@ from mcvar.market import FactorKind, Market
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Row = tuple[str | float, ...]
-WINDOW = 62  # returns in a realised volatility: a quarter of trading days
+WINDOW = 63  # returns in a realised volatility: a quarter of trading days
 MEMBERS = 8
 SPREAD = 0.8  # standard deviation of the logarithm of a size
 QUARTERLY = ("2019-03-15T20:00:00Z", "2019-06-21T20:00:00Z", "2019-12-20T21:00:00Z")  # third Fridays, 16:00 New York

@@ -1,0 +1,148 @@
+"""The headline job on this machine: European options in full revaluation, volatility moving with the scenario.
+
+    python benchmarks/headline.py [--scenarios N] [--options I] [--accounts R] [--json FILE]
+
+10 underlyings x 4 expiries x a ladder of strikes, a call and a put at each; one price and four
+volatility factors an underlying; 20 positions an account. Checked against Black's formula cell by
+cell before it is timed. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from mcvar import book, history, market
+from mcvar.book import Book
+from mcvar.columns import Columns
+from mcvar.engines import Reference
+from mcvar.jobs import var
+from mcvar.market import Market
+from mcvar.memory import plan
+from mcvar.models import Gaussian
+from mcvar.pricing.black import black76
+from mcvar.report import provenance
+from mcvar.scenarios import Simulated
+
+UNDERLYINGS, EXPIRIES, PILLARS, POSITIONS = 10, (30, 90, 180, 365), (0.08, 0.25, 0.5, 1.0), 20
+VALUATION = np.datetime64("2026-01-02", "us")
+YEARS = 10 / 365
+RATE = 0.03
+
+
+def make_market() -> Market:
+    """Ten underlyings at 100, volatility 20 %, each with four volatility factors; correlation 0.3."""
+    factors: dict[str, list[object]] = {n: [] for n in ("factor", "kind", "underlying", "tenor", "level", "volatility")}
+    for u in range(UNDERLYINGS):
+        rows = [(f"U{u}", "price", np.nan, 100.0, 0.2)]
+        rows += [(f"U{u}-VOL-{t}", "vol", t, 0.2, 0.8) for t in PILLARS]
+        for name, kind, tenor, level, volatility in rows:
+            for column, cell in zip(factors, (name, kind, f"U{u}", tenor, level, volatility), strict=True):
+                factors[column].append(cell)
+    read, volatility = market.read_factors(Columns.from_mapping("factors", factors))
+    estimate = history.positive(history.constant(len(read), 0.3))
+    return market.build(factors=read, volatility=volatility, estimate=estimate, valuation=VALUATION, currency="USD")
+
+
+def make_book(at: Market, options: int, accounts: int) -> Book:
+    """A listed grid of `options` contracts and accounts of 20 random positions; every option is held."""
+    ladder = options // (UNDERLYINGS * len(EXPIRIES) * 2)
+    rows = [
+        (f"U{u}", days, strike, side)
+        for u in range(UNDERLYINGS)
+        for days in EXPIRIES
+        for strike in np.linspace(70, 130, ladder)
+        for side in ("call", "put")
+    ]
+    instruments = Columns.of(
+        "instruments",
+        instrument=[f"{u}-{d}-{k:.4f}-{s}" for u, d, k, s in rows],
+        kind=["option"] * len(rows),
+        underlying=[row[0] for row in rows],
+        expiry=[str(VALUATION + np.timedelta64(row[1], "D")) for row in rows],
+        strike=[row[2] for row in rows],
+        option_type=[row[3] for row in rows],
+        rate=[RATE] * len(rows),
+    )
+    generator = np.random.default_rng(1)
+    held = generator.permutation(np.arange(accounts * POSITIONS) % len(rows))
+    positions = Columns.of(
+        "positions",
+        account=[f"A{i // POSITIONS}" for i in range(len(held))],
+        instrument=[instruments.data["instrument"][i] for i in held],
+        quantity=generator.integers(1, 50, len(held)) * generator.choice([-1.0, 1.0], len(held)),
+    )
+    return book.resolve(instruments, positions, at)
+
+
+def check(engine: Reference) -> float:
+    """Largest difference, relative to gross value, from Black's formula applied cell by cell."""
+    instruments, factors = engine.book.instruments, engine.market.factors
+    x = engine.scenarios.moves(0, 1024)[:, :64]
+    value = np.empty((len(instruments), x.shape[1]))
+    for i in range(len(instruments)):
+        u, years, left = instruments.underlying[i], instruments.years[i], instruments.years[i] - YEARS
+        pillars = factors.pillars(market.FactorKind.vol, factors.underlying[u])
+        roots = np.sqrt(factors.tenor[pillars])
+        shift = np.array([np.interp(np.sqrt(years), roots, x[pillars, n]) for n in range(x.shape[1])])
+        forward = 100 * np.exp(x[u] + RATE * left)
+        deviation = instruments.volatility[i] * np.exp(shift) * np.sqrt(left)
+        price = black76(forward, instruments.strike[i], deviation, instruments.sign[i])
+        today = black76(
+            100 * np.exp(RATE * np.array(years)),
+            instruments.strike[i],
+            instruments.volatility[i] * np.sqrt(np.array(years)),
+            instruments.sign[i],
+        )
+        value[i] = np.exp(-RATE * left) * price - np.exp(-RATE * years) * today
+    expected = engine.book.quantity @ value
+    gross = abs(engine.book.quantity) @ engine.value_0
+    return float((np.abs(engine.pnl(0, 64) - expected) / gross[:, None]).max())
+
+
+def main() -> None:
+    """Check, time, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--scenarios", type=int, default=1_000_000)
+    parser.add_argument("--options", type=int, default=2_000)
+    parser.add_argument("--accounts", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+
+    at = make_market()
+    held = make_book(at, arguments.options, arguments.accounts)
+    scenarios = Simulated(Gaussian().law(at, YEARS, np.zeros(len(at.factors))), arguments.scenarios)
+    error = check(Reference(at, held, scenarios, YEARS))
+    if not error < 1e-12:
+        sys.exit(f"P&L differs from Black's formula by {error:.2g} of gross value: not timed")
+    levels = [0.95, 0.99]
+    planned = plan(
+        rows=len(held.row), instruments=len(held.instruments), count=arguments.scenarios, levels=levels, confidence=0.95
+    )
+    result = var.run(at, held, scenarios, decay=YEARS, levels=levels, confidence=0.95, plan=planned)
+    outcome = {
+        **provenance(),
+        "scenarios": arguments.scenarios,
+        "options": len(held.instruments),
+        "factors": len(at.factors),
+        "accounts": arguments.accounts,
+        "positions": held.positions,
+        "workers": planned.workers,
+        "largest_error_of_gross_value": error,
+        "seconds": round(result.seconds, 3),
+        "revaluations_per_second": round(result.revaluations / result.seconds),
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3),
+    }
+    text = json.dumps(outcome, indent=2)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -95,6 +95,11 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
     shape = (len(rows) + 1, len(resolved))
     held = sparse.coo_array((quantity[at_position], (at_row, instrument[at_position])), shape=shape).tocsr()
     held.sum_duplicates()
+    if not np.isfinite(held.data).all():
+        at = held.tocoo().col[np.flatnonzero(~np.isfinite(held.data))[0]]
+        raise InputError(
+            positions.source, [f"the quantities of '{resolved.name[at]}' add up to infinity: correct them"]
+        )
     converters = {c: conversion(market, c, market.currency) for c in {market.currency, *currency.values()} if c}
     used = np.unique(instrument)
     stated = [*(currency.get(name) or market.currency for name in rows), market.currency]
@@ -171,7 +176,7 @@ def _read_positions(table: Columns, known: dict[str, int]) -> tuple[list[str], N
     account, instrument = table.texts("account"), table.texts("instrument")
     quantity = table.floats("quantity", problems)
     table.choices("role", ["position", "collateral"], problems, "position")
-    for row in np.flatnonzero(~np.isfinite(quantity) & table.sound(problems)):
+    for row in np.flatnonzero(~np.isfinite(quantity) & table.sound(problems)).tolist():
         said = "no quantity" if np.isnan(quantity[row]) else f"quantity {quantity[row]}"
         problems.append(
             f"{table.where(row)}: account '{account[row]}' has {said} of '{instrument[row]}': "

@@ -64,6 +64,8 @@ class Columns:
                 array = np.empty((0, 0))
             if array.ndim != 1:
                 raise InputError(source, [f"column '{name}' is not a list of single cells: give one value a row"])
+            if array.dtype.kind == "M":
+                array = array.astype("datetime64[us]")
             data[name] = array if array.dtype.kind in "fiuM" else np.asarray(column, dtype=object)
         if len({len(column) for column in data.values()}) > 1:
             lengths = ", ".join(f"{name} {len(column)}" for name, column in data.items())
@@ -153,7 +155,8 @@ class Columns:
         """Where a cell stands, what it says, and the name of its row, which is the cell of the first column."""
         key = next(iter(self.data))
         whose = "" if key in ("", name) else f" of {key} '{_text(self.data[key][row : row + 1].tolist()[0])}'"
-        return f"{self.where(row)}: {name}" + (f" '{text}'" if text else "") + whose
+        said = text if len(text) <= 60 else text[:60] + "..."
+        return f"{self.where(row)}: {name}" + (f" '{said}'" if said else "") + whose
 
 
 def parse_time(text: str) -> np.datetime64:
@@ -183,6 +186,8 @@ def _number(text: str) -> float:
 
 def _text(cell: object) -> str:
     """A cell as text, stripped; "" for None and NaN; 7 for 7.0, since Parquet may store names as floats."""
+    if isinstance(cell, str):
+        return cell.strip()
     if isinstance(cell, float):
         return "" if math.isnan(cell) else f"{cell:.0f}" if cell.is_integer() and abs(cell) < 2**53 else str(cell)
-    return "" if cell is None else str(cell).strip()
+    return "" if cell is None else str(cell)

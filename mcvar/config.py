@@ -51,7 +51,7 @@ class DeribitMarket(MarketConfig):
     history: str = ""
     vol_of_vol: float = 0.9
     vol_correlation: float = 0.9
-    spot_vol_correlation: float = -0.2
+    spot_vol_correlation: float = -0.5
     max_gap: float = 10.0
 
 

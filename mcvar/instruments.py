@@ -220,7 +220,7 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
     )
     quote = [q or (factors.currency[u] if u >= 0 else "") for q, u in zip(quotes, underlying, strict=True)]
     settle = [
-        c or (market.currency if kind[i] == Kind.cash else underlyings[i] if inverse[i] else quote[i])
+        c or (market.currency if cash[i] else underlyings[i] if inverse[i] else quote[i])
         for i, c in enumerate(currencies)
     ]
     refuse(

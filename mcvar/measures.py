@@ -156,7 +156,7 @@ def measure(tail: Tail, moments: Moments, levels: Sequence[float], confidence: f
 
 def value_at_risk(tail: Tail, level: float, confidence: float) -> Estimate:
     """VaR with the exact binomial interval of order statistics; stderr = (high - low) / 2 z."""
-    r = ranks(tail.count, level, confidence)
+    r = _ranks(tail, level, confidence)
     value, low, high = (tail.loss[:, rank - 1] for rank in (r.var, r.low, r.high))
     stderr = (high - low) / (2 * _z(confidence))
     return Estimate("var", level, value, stderr, low, high, confidence, "order statistics")
@@ -168,7 +168,7 @@ def expected_shortfall(tail: Tail, level: float, confidence: float) -> Estimate:
     N (1 - a) Var(ES) -> Var(L | L >= VaR) + a (ES - VaR)^2 (S. X. Chen, "Nonparametric estimation
     of expected shortfall", J. Financial Econometrics 6, 2008). Needs a finite loss variance.
     """
-    r = ranks(tail.count, level, confidence)
+    r = _ranks(tail, level, confidence)
     share = tail.count * (1 - exact(level))  # N (1 - a), exact
     part = float(share - (r.var - 1))  # how much of L_r belongs to the worst N (1 - a)
     beyond, last = tail.loss[:, : r.var - 1], tail.loss[:, r.var - 1]
@@ -198,6 +198,16 @@ def _symmetric(
 ) -> Estimate:
     half = _z(confidence) * stderr
     return Estimate(name, level, value, stderr, value - half, value + half, confidence, method)
+
+
+def _ranks(tail: Tail, level: float, confidence: float) -> Ranks:
+    r, kept = ranks(tail.count, level, confidence), tail.loss.shape[1]
+    if (need := max(r.low, r.var)) > kept:
+        raise CapacityError(
+            f"the tail keeps the {kept} worst of {tail.count} losses, but level {level:g} with a {confidence:g} "
+            f"interval reads {need}: keep that many (mcvar.measures.depth), or ask for a higher level"
+        )
+    return r
 
 
 def _z(confidence: float) -> float:

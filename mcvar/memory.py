@@ -84,8 +84,8 @@ def plan(
         fits = int(count * max(left, 0) / one)
         raise CapacityError(
             f"{budget / 1e9:.2f} GB may be used, but the run takes {(budget - left) / 1e9:.2f} GB and each account "
-            f"{one / 1e9:.3f} GB more: raise executor.memory_gb, lower scenarios.count (about {fits} would fit), or raise "
-            f"the lowest of measure.levels ({min(levels):g} keeps {depth} losses an account)"
+            f"{one / 1e9:.3f} GB more: raise executor.memory_gb, lower scenarios.count (about {fits} would fit), or "
+            f"raise the lowest of measure.levels ({min(levels):g} keeps {depth} losses an account)"
         )
     at_once = min(rows, most)
     return Plan(depth, at_once, chunk, workers, _BASE + panels + at_once * memory_per_row(depth, chunk, workers))

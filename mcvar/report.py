@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mcvar import __version__
-from mcvar.engines.kernels import sources_digest
 from mcvar.book import Book
+from mcvar.engines.kernels import sources_digest
 from mcvar.jobs.var import VarResult, highest, severity
 from mcvar.market import Market
 from mcvar.measures import Estimate

@@ -11,7 +11,7 @@ from mcvar.book import Book, resolve, underlying_carry
 from mcvar.build.files import Files
 from mcvar.build.markets import any_market, deribit_market, sample_market
 from mcvar.errors import SettingError
-from mcvar.io import deribit, sample
+from mcvar.io import deribit, deribit_tables, sample
 from mcvar.market import DAYS_PER_YEAR, Market
 from mcvar.models import Drift, Gaussian, ShockModel, StudentT
 from mcvar.scenarios import Simulated
@@ -56,9 +56,9 @@ def inputs(config: c.Config) -> Inputs:
         case c.DeribitMarket() as market_config, c.DeribitBook() as book_config:
             snapshot = deribit.read_snapshot(files.note(market_config.snapshot, "market.snapshot"))
             market = deribit_market(market_config, config, snapshot, files)
-            instruments = deribit.instrument_table(snapshot)
+            instruments = deribit_tables.instrument_table(snapshot)
             path = files.note(book_config.positions, "book.positions")
-            book = resolve(instruments, deribit.position_table(path, instruments), market)
+            book = resolve(instruments, deribit_tables.position_table(path, instruments), market)
         case _, c.FilesBook() as book_config:
             instruments = files.table(book_config.instruments, "book.instruments")
             positions = files.table(book_config.positions, "book.positions")

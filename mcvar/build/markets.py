@@ -12,13 +12,15 @@ from mcvar.build.files import Files
 from mcvar.columns import Columns, parse_time
 from mcvar.errors import InputError, SettingError
 from mcvar.history import Estimate, History, constant, ewma, given, historical, positive, read_history
-from mcvar.io import deribit, sample
+from mcvar.io import deribit, deribit_tables, sample
+from mcvar.io.closes import read_closes
 from mcvar.market import Factors, Market, build, read_factors
 
 Floats = NDArray[np.float64]
 
 
 def any_market(config: c.Config, files: Files, *, expiring: bool) -> Market:
+    """The market that a book from files stands on; `expiring`: some instrument needs a valuation time."""
     match config.market:
         case c.SampleMarket() as market_config:
             return sample_market(market_config, config)
@@ -32,6 +34,7 @@ def any_market(config: c.Config, files: Files, *, expiring: bool) -> Market:
 
 
 def sample_market(market: c.SampleMarket, config: c.Config) -> Market:
+    """The embedded real histories."""
     history = sample.sample_history()
     table = sample.sample_factors(history, rate=market.rate, dividend_yield=market.dividend_yield)
     factors, volatility = read_factors(table, history, market.currency)
@@ -90,14 +93,15 @@ def _files_market(market: c.FilesMarket, config: c.Config, files: Files, *, expi
 
 
 def deribit_market(market: c.DeribitMarket, config: c.Config, snapshot: deribit.Snapshot, files: Files) -> Market:
-    history = deribit.read_closes(
-        files.note(market.history, "market.history"), snapshot.coins, max_gap=market.max_gap
-    ).until(snapshot.valuation)
-    table = deribit.factor_table(snapshot, vol_of_vol=market.vol_of_vol)
+    """Index prices with the moments of their closes, and volatilities related to them by the settings."""
+    history = read_closes(files.note(market.history, "market.history"), snapshot.coins, max_gap=market.max_gap).until(
+        snapshot.valuation
+    )
+    table = deribit_tables.factor_table(snapshot, vol_of_vol=market.vol_of_vol)
     factors, volatility = read_factors(table, currency="USD")
     coins = [f for f, name in enumerate(factors.name) if name in snapshot.coins]
     prices = _estimate(config, _subset(factors, coins), history, None)
-    correlation = deribit.correlation(
+    correlation = deribit_tables.correlation(
         prices.correlation,
         snapshot,
         spot_vol_correlation=market.spot_vol_correlation,
@@ -182,8 +186,8 @@ def _without_history(spec: c.CorrelationConfig, size: int, matrix: Floats | None
         case c.MatrixCorrelation():
             if spec.values is None and matrix is None:
                 raise SettingError(
-                    "correlation=matrix needs a matrix: give market.correlation=PATH or correlation.values=[[...],...], "
-                    "or take correlation=historical, ewma, constant or identity"
+                    "correlation=matrix needs a matrix: give market.correlation=PATH or correlation.values=[[...],...]"
+                    ", or take correlation=historical, ewma, constant or identity"
                 )
             if spec.values is not None and matrix is not None:
                 raise SettingError("both correlation.values and market.correlation give a matrix: drop one")

@@ -12,27 +12,25 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcvar.columns import Columns
-from mcvar.errors import InputError, SettingError
-from mcvar.history import History, read_history
+from mcvar.errors import InputError
 from mcvar.io.tables import read_table
-from mcvar.market import DAYS_PER_YEAR
 
 Floats = NDArray[np.float64]
-TENORS = (7.0, 30.0, 90.0, 180.0)  # days to expiry of the volatility factors
 _SPAN = np.timedelta64(5, "m")  # the rows of one snapshot are asked for within this time
 _JSON = {"time": "creation_timestamp", "forward": "underlying_price", "future": "underlying_index",
          "mark": "mark_price", "volatility": "mark_iv", "index": "estimated_delivery_price"}  # fmt: skip
 _TABLE = {"time": "timestamp", "forward": "underlying", "future": "underlying_name",
           "mark": "mark_price", "volatility": "implied_volatility", "index": "index_price"}  # fmt: skip
+_PAIRS = 9  # strikes whose parity gives the forward
 _CONTRACT = re.compile(r"([A-Z0-9]+)-(?:PERPETUAL|(\d{1,2})([A-Z]{3})(\d\d)(?:-(\d+(?:d\d+)?)-([CP]))?)")
 _OTHER = re.compile(r"\w+_.+|[A-Z0-9]+-[A-Z]+\d*-.+(?<!-[CP])")  # spot and USDC pairs, combinations
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
@@ -68,10 +66,24 @@ class Snapshot:
         return tuple(self.index)
 
     def expiry_forward(self) -> Floats:
-        """The forward of each option's expiry: the median of its rows, USD, [n]."""
+        """The forward of each option's expiry, USD, [n].
+
+        That of put-call parity in the marks, F = K / (1 - (call - put)): the median of the `_PAIRS` strikes nearest
+        to the money. The quoted forwards are asked for seconds after the marks, which in a fast market makes ten
+        times the error. Where no strike has both sides: the median of the quoted forwards.
+        """
+        forward = np.empty(len(self.name))
+        call = np.array(self.option_type) == "call"
         key = np.array([f"{coin} {expiry}" for coin, expiry in zip(self.coin, self.expiry, strict=True)])
-        each, at = np.unique(key, return_inverse=True)
-        return np.array([np.median(self.forward[key == this]) for this in each])[at]
+        for expiry in np.unique(key):
+            at = key == expiry
+            quoted = np.median(self.forward[at])
+            strike, c, p = np.intersect1d(self.strike[at & call], self.strike[at & ~call], return_indices=True)
+            near = np.argsort(np.abs(np.log(strike / quoted)), kind="stable")[:_PAIRS]
+            spread = self.mark[at & call][c] - self.mark[at & ~call][p]
+            implied = strike[near] / (1.0 - spread[near])
+            forward[at] = np.median(implied) if len(near) else quoted
+        return forward
 
 
 def read_snapshot(path: str | Path) -> Snapshot:
@@ -99,7 +111,7 @@ def read_snapshot(path: str | Path) -> Snapshot:
     if problems:
         raise InputError(table.source, problems)
     names = table.texts("instrument_name")
-    contracts = [_parse(name) for name in names]
+    contracts = [parse_name(name) for name in names]
     kind = np.array([contract.kind for contract in contracts], dtype=object)
     coin = np.array([contract.coin for contract in contracts], dtype=object)
     expiry = np.array([contract.expiry for contract in contracts], dtype="datetime64[us]")
@@ -154,155 +166,8 @@ def read_snapshot(path: str | Path) -> Snapshot:
     )
 
 
-def read_closes(path: str | Path, coins: Sequence[str] = (), *, max_gap: float = 10.0) -> History:
-    """Read daily closes, long (`date, coin, close` and `source`) or wide (`date` and a column for each coin).
-
-    A close dated D is the price at the END of day D and is stored at midnight UTC of D + 1, so that `History.until`
-    never lets a valuation see a later price. The long layout is cut to the span of dates that all coins have.
-
-    Parameters
-    ----------
-    coins : sequence of str
-        Columns of the history; empty: all, in the order of the file.
-    max_gap : float
-        See `mcvar.history.read_history`.
-    """
-    table = read_table(path)
-    if long := "coin" in table.data:
-        table.check_names(("date", "coin", "close"), ("source",))
-    date, *columns = list(table.data) or [""]
-    there = list(dict.fromkeys(table.texts("coin"))) if long else columns
-    wanted = list(coins) or there
-    problems = [f"no closes of {c}: there are those of {', '.join(there)}" for c in wanted if c not in there]
-    if problems:
-        raise InputError(table.source, problems)
-    wide = _pivot(table, wanted) if long else replace(table, data={name: table.data[name] for name in (date, *wanted)})
-    history = read_history(wide, max_gap=max_gap)
-    late = history.dates[history.dates != history.dates.astype("datetime64[D]")]
-    if len(late):
-        raise InputError(table.source, [f"{late[0]}Z has a time of day: these are daily closes, give bare dates"])
-    return replace(history, dates=history.dates + np.timedelta64(1, "D"))
-
-
-def factor_table(
-    snapshot: Snapshot, *, vol_of_vol: float, tenors: Sequence[float] = TENORS, power: float = 0.3
-) -> Columns:
-    """The factors, for `mcvar.market.read_factors`: each coin's index price, then its at-the-money volatilities.
-
-    They are named `BTC` and `BTC-VOL-30D`. The volatility of a price is blank, to be estimated; that of a volatility
-    is vol_of_vol (30 days / tenor)^power, as exchanges scale volatility shocks (Deribit, "Portfolio margin").
-    At-the-money volatility is linear in log strike, its total variance linear between expiries and
-    volatility flat beyond them.
-
-    Parameters
-    ----------
-    vol_of_vol : float
-        Annual volatility of the 30-day implied volatility, a decimal.
-    tenors : sequence of float
-        Days to expiry.
-    """
-    rows = [(coin, "price", coin, np.nan, price, np.nan, "USD") for coin, price in snapshot.index.items()]
-    for coin in (c for c in snapshot.coins if c in snapshot.coin):
-        for days, level in zip(tenors, _at_the_money(snapshot, coin, tenors), strict=True):
-            volatility = vol_of_vol * (30.0 / days) ** power
-            rows.append((f"{coin}-VOL-{days:g}D", "vol", coin, days / DAYS_PER_YEAR, level, volatility, ""))
-    names = ("factor", "kind", "underlying", "tenor", "level", "volatility", "currency")
-    cells = dict(zip(names, zip(*rows, strict=True), strict=True))
-    return Columns.from_mapping(f"factors of {snapshot.source}", cells)
-
-
-def correlation(
-    prices: Floats,
-    snapshot: Snapshot,
-    *,
-    spot_vol_correlation: float,
-    vol_correlation: float,
-    tenors: Sequence[float] = TENORS,
-) -> Floats:
-    """Correlation of all factors in the order of `factor_table`, [F, F].
-
-    The standardised move of a volatility of coin c is rho z_c + sqrt(1 - rho^2) g: z_c is that of the coin's price,
-    and the residuals g, independent of all prices, have one correlation between all coins and tenors. With the
-    loadings A that is A prices A' + (1 - rho^2) G, positive semi-definite whenever `prices` is.
-
-    Parameters
-    ----------
-    prices : ndarray [C, C]
-        In the order of `snapshot.coins`.
-    spot_vol_correlation : float
-        rho.
-    vol_correlation : float
-        Of the residuals, from 0 to 1.
-    """
-    for name, value, low in (("spot_vol", spot_vol_correlation, -1), ("vol", vol_correlation, 0)):
-        if not low <= value <= 1:
-            raise SettingError(f"market.{name}_correlation is {value}: it must lie between {low} and 1")
-    owners = [c for c, coin in enumerate(snapshot.coins) if coin in snapshot.coin for _ in tenors]
-    unit, count = np.eye(len(prices)), len(prices)
-    loading = np.vstack([unit, spot_vol_correlation * unit[owners]])
-    full = np.asarray(loading @ prices @ loading.T)
-    full[count:, count:] += (1.0 - spot_vol_correlation**2) * vol_correlation
-    np.fill_diagonal(full, 1.0)
-    return full
-
-
-def instrument_table(snapshot: Snapshot) -> Columns:
-    """Options, futures and perpetuals, for `mcvar.book.resolve`.
-
-    An option takes the volatility of its mark and the forward of its expiry, one for all strikes, so that put-call
-    parity holds. A dated future takes its own mark or, where the file has no row of it, the forward of the options
-    on it. Every coin has a perpetual; it is valued at the index.
-    """
-    forward, s = snapshot.expiry_forward(), snapshot
-    rows = [
-        (s.name[i], "option", s.coin[i], s.option_type[i], s.strike[i], s.expiry[i], s.volatility[i], forward[i])
-        for i in range(len(s.name))
-    ]
-    perpetuals = dict.fromkeys((f"{coin}-PERPETUAL" for coin in s.coins), np.nan)
-    dated = {name: price for name, price in zip(s.future, forward, strict=True) if name}
-    for name, price in {**dated, **s.futures, **perpetuals}.items():
-        contract = _parse(name)
-        rows.append((name, contract.kind, contract.coin, "", np.nan, contract.expiry, np.nan, price))
-    names = ("instrument", "kind", "underlying", "option_type", "strike", "expiry", "volatility", "forward")
-    cells: dict[str, tuple[Any, ...]] = dict(zip(names, zip(*rows, strict=True), strict=True))
-    same = {"settlement": "inverse", "quote": "USD", "rate": 0.0}
-    cells |= {name: (cell,) * len(rows) for name, cell in same.items()} | {"settlement_currency": cells["underlying"]}
-    return Columns.from_mapping(f"instruments of {s.source}", cells)
-
-
-def position_table(path: str | Path, instruments: Columns) -> Columns:
-    """Read positions in the instruments of a snapshot.
-
-    Parameters
-    ----------
-    path : str or Path
-        `account, instrument, quantity` (coins of options, USD of futures and perpetuals) and, optional, `role`,
-        and `currency` (the coin) and `kind`, which are checked against the instrument and dropped.
-    instruments : Columns
-        See `instrument_table`.
-    """
-    table = read_table(path)
-    table.check_names(("account", "instrument", "quantity"), ("role", "currency", "kind"))
-    names, known = table.texts("instrument"), {name: row for row, name in enumerate(instruments.texts("instrument"))}
-    problems = [
-        f"{table.where(row)}: '{name}' is not among the {instruments.source}: remove the position"
-        for row, name in enumerate(names)
-        if name not in known
-    ]
-    terms = {"currency": instruments.texts("underlying"), "kind": instruments.texts("kind")}
-    problems += [
-        f"{table.where(row)}: '{name}' has {column} {right}, not {said}: correct it"
-        for column, cells in terms.items()
-        for row, (name, said) in enumerate(zip(names, table.texts(column), strict=True))
-        if name in known and said not in ("", right := cells[known[name]])
-    ]
-    if problems:
-        raise InputError(table.source, problems)
-    return replace(table, data={name: column for name, column in table.data.items() if name not in terms})
-
-
-class _Contract(NamedTuple):
-    """What a name says; `kind` is "other" for what is skipped and "" for what is no name."""
+class Contract(NamedTuple):
+    """What the name of an instrument says; `kind` is "other" for what is skipped and "" for what is no name."""
 
     kind: str
     coin: str = ""
@@ -311,19 +176,20 @@ class _Contract(NamedTuple):
     option_type: str = ""
 
 
-def _parse(name: str) -> _Contract:
+def parse_name(name: str) -> Contract:
+    """Terms of `BTC-PERPETUAL`, `BTC-27MAR26` or `BTC-27MAR26-65000-C`; options and futures expire at 08:00 UTC."""
     if (found := _CONTRACT.fullmatch(name)) is None:
-        return _Contract("other" if _OTHER.fullmatch(name) else "")
+        return Contract("other" if _OTHER.fullmatch(name) else "")
     coin, day, month, year, strike, side = found.groups()
     if day is None:
-        return _Contract("perpetual", coin)
+        return Contract("perpetual", coin)
     try:
         expiry = np.datetime64(f"20{year}-{_MONTHS.index(month) + 1:02}-{int(day):02}T08:00", "us")
     except ValueError:
-        return _Contract("")
+        return Contract("")
     if strike is None:
-        return _Contract("future", coin, expiry)
-    return _Contract("option", coin, expiry, float(strike.replace("d", ".")), "call" if side == "C" else "put")
+        return Contract("future", coin, expiry)
+    return Contract("option", coin, expiry, float(strike.replace("d", ".")), "call" if side == "C" else "put")
 
 
 def _positive(values: Floats) -> NDArray[np.bool_]:
@@ -354,42 +220,3 @@ def _read_json(path: Path) -> Columns:
     }
     stamps = [t if isinstance(t, int) and 0 < t < 2**42 else None for t in data[_JSON["time"]]]
     return Columns(str(path), {**data, _JSON["time"]: np.array(stamps, dtype="datetime64[ms]")})
-
-
-def _pivot(table: Columns, coins: Sequence[str]) -> Columns:
-    """A row for each date in the span that the coins have in common, named 20260131; NaN where a coin has none."""
-    problems: list[str] = []
-    close, row_of = table.floats("close", problems), dict[tuple[str, np.datetime64], int]()
-    problems += [
-        f"{table.where(row)}: the close has no date" for row, text in enumerate(table.texts("date")) if not text
-    ]
-    for row, key in enumerate(zip(table.texts("coin"), table.times("date", problems), strict=True)):
-        if row_of.setdefault(key, row) != row:
-            where = table.where(row_of[key])
-            problems.append(
-                f"{table.where(row)}: {key[0]} has a second close on that date (first in {where}): remove one"
-            )
-    if problems:
-        raise InputError(table.source, problems)
-    spans = [[date for name, date in row_of if name == coin] for coin in coins]
-    start, stop = max(map(min, spans)), min(map(max, spans))
-    days = sorted({date for span in spans for date in span if start <= date <= stop})
-    blank = np.append(close, np.nan)  # row -1
-    data = {coin: blank[[row_of.get((coin, day), -1) for day in days]] for coin in coins}
-    numbers = np.array([int(str(day)[:10].replace("-", "")) for day in days], dtype=np.int64)
-    return Columns(table.source, {"date": np.array(days, dtype="datetime64[us]"), **data}, "date", numbers)
-
-
-def _at_the_money(snapshot: Snapshot, coin: str, tenors: Sequence[float]) -> Floats:
-    """At-the-money volatilities at `tenors` days, annual decimals."""
-    own = np.array(snapshot.coin) == coin
-    forward, expiries = snapshot.expiry_forward(), np.unique(snapshot.expiry[own])
-    years = (expiries - snapshot.valuation) / np.timedelta64(1, "s") / (86400.0 * DAYS_PER_YEAR)
-    level = []
-    for expiry in expiries:
-        at = own & (snapshot.expiry == expiry)
-        strikes, row = np.unique(snapshot.strike[at], return_inverse=True)
-        smile = np.bincount(row, snapshot.volatility[at]) / np.bincount(row)
-        level.append(np.interp(np.log(forward[at][0]), np.log(strikes), smile))
-    inside = np.clip(np.asarray(tenors) / DAYS_PER_YEAR, years[0], years[-1])
-    return np.asarray(np.sqrt(np.interp(inside, years, np.square(level) * years) / inside))

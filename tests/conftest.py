@@ -1,0 +1,92 @@
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcvar import book, history, market
+from mcvar.book import Book
+from mcvar.columns import Columns
+from mcvar.market import Market
+
+Row = Mapping[str, Any]
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+def table(source: str, rows: Sequence[Row]) -> Columns:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return Columns.from_mapping(source, {name: [row.get(name, "") for row in rows] for name in names})
+
+
+# The factories are session fixtures: they keep no state, and hypothesis refuses fixtures made anew for each test.
+
+
+@pytest.fixture(scope="session")
+def make_market() -> Callable[..., Market]:
+    """Factors are rows of the factor table; kind defaults to price and volatility to 0.20."""
+
+    def make(
+        factors: Sequence[Row], *, correlation: Any = None, currency: str = "USD", valuation: str = "2026-01-02"
+    ) -> Market:
+        rows = [{"kind": "price", "volatility": 0.20, **row} for row in factors]
+        read, volatility = market.read_factors(table("factors", rows), currency=currency)
+        matrix = np.eye(len(rows)) if correlation is None else correlation
+        return market.build(
+            factors=read,
+            volatility=volatility,
+            estimate=history.positive(history.given(matrix)),
+            valuation=np.datetime64(valuation, "us"),
+            currency=currency,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_book() -> Callable[..., Book]:
+    """Instruments are rows; `years` stands for the expiry. Positions are (account, instrument, quantity)."""
+
+    def make(
+        market: Market,
+        instruments: Sequence[Row],
+        positions: Sequence[tuple[str, str, float]],
+        accounts: Sequence[Row] | None = None,
+    ) -> Book:
+        rows = []
+        for row in instruments:
+            terms = dict(row)
+            if years := terms.pop("years", None):
+                micros = round(years * 365 * 86400e6)
+                terms["expiry"] = str(market.valuation + np.timedelta64(micros, "us"))
+            rows.append(terms)
+        held = Columns.of(
+            "positions",
+            account=[p[0] for p in positions],
+            instrument=[p[1] for p in positions],
+            quantity=[p[2] for p in positions],
+        )
+        listed = None if accounts is None else table("accounts", accounts)
+        return book.resolve(table("instruments", rows), held, market, listed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the repository; without it the tests on it say that they did not run."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no reference data: {SHARED} is not there")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def cases(shared: Path) -> Callable[[str], list[dict[str, str]]]:
+    """Rows of one file of published reference values."""
+
+    def read(name: str) -> list[dict[str, str]]:
+        with (shared / "cases" / name).open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    return read

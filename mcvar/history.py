@@ -283,7 +283,9 @@ def factor_of(correlation: Floats) -> Floats:
     For a positive definite matrix that is the Cholesky factor.
     """
     value, vector = np.linalg.eigh(correlation)
-    r = np.asarray(np.linalg.qr((vector * np.sqrt(np.maximum(value, 0.0))).T, mode="r"))
+    noise = np.finfo(float).eps * len(value) * value[-1]  # its root would part factors that move as one
+    value = np.where(value > noise, value, 0.0)
+    r = np.asarray(np.linalg.qr((vector * np.sqrt(value)).T, mode="r"))
     sign = np.where(np.diag(r) < 0, -1.0, 1.0)
     return (r * sign[:, None]).T.copy()
 

@@ -214,3 +214,34 @@ def test_help_is_its_own(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     for part in ("Usage", "experiment=deribit", "scenarios.count=1000000", "Exit codes"):
         assert part in said
+
+
+def test_deribit_experiment_on_a_real_chain(
+    tmp_path: Path, run: Run, shared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = shared / "data"
+    arguments = [
+        "experiment=deribit",
+        f"market.snapshot={data}/options/deribit/raw_deribit_options_snapshot_20260205T093647Z.csv.gz",
+        f"market.history={data}/crypto/stitched_daily_close_btc_eth_sol_2017_2026.csv.gz",
+        f"book.positions={data}/portfolios/synthetic_deribit_accounts_20260205T0936.csv",
+        "scenarios.count=10000",
+        "hydra.run.dir=OUT",
+    ]
+    assert run(*arguments) == 0
+    var = {
+        row["account"]: row["value"]
+        for row in pq.read_table("OUT/measures.parquet").to_pylist()
+        if (row["measure"], row["level"]) == ("var", 0.99)
+    }
+    assert set(var) == {"MM_BTC", "HEDGED_ETH", "SHORT_STRANGLES_BTC", "TAIL_LONG_BTC", "*"}
+    assert all(value > 0 for value in var.values())
+    assert var["*"] < sum(value for account, value in var.items() if account != "*")  # netting
+    record = json.loads(Path("OUT/run.json").read_text())
+    assert record["valuation"] == "2026-02-05T09:36:47.412509Z"
+    assert len(record["inputs"]) == 3
+    assert run(*arguments, "market.currency=BTC", "model=gaussian") == 0
+    assert "in BTC" in capsys.readouterr().out
+    assert run(*arguments[:2], "hydra.run.dir=NONE") == 2
+    assert "market.history is not set" in capsys.readouterr().err

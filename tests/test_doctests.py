@@ -2,8 +2,9 @@ import doctest
 import importlib
 import pkgutil
 
-import mcvar
 import pytest
+
+import mcvar
 
 NAMES = ["mcvar", *(m.name for m in pkgutil.walk_packages(mcvar.__path__, "mcvar."))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from mcvar.pricing.linear import funding_cost, futures_profit
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+LARGEST = 256  # instruments a group: its intermediate arrays fit into the cache
 
 
 class Group(Protocol):
@@ -49,9 +51,8 @@ def groups(market: Market, instruments: Instruments, elapsed: float) -> list[Gro
         )  # fmt: skip
         keys.setdefault(key, []).append(at)
     made: list[Group] = []
-    for members in keys.values():
-        index = np.array(members, dtype=np.int64)
-        match i.kind[members[0]]:
+    for index in _pieces(i, keys.values()):
+        match i.kind[index[0]]:
             case Kind.option:
                 made.append(_options(market, i, index, elapsed))
             case Kind.cash:
@@ -129,6 +130,14 @@ class CashGroup:
         """See `Group.value`."""
         out[:] = self.multiplier
         _convert(out, levels, self.convert)
+
+
+def _pieces(i: Instruments, groups: Iterable[list[int]]) -> Iterator[Ints]:
+    """Each group in pieces of at most `LARGEST`, by strike, so that the call and the put of one stay together."""
+    for members in groups:
+        index = np.array(members, dtype=np.int64)
+        index = index[np.argsort(i.strike[index], kind="stable")]
+        yield from (index[at : at + LARGEST] for at in range(0, len(index), LARGEST))
 
 
 def _options(market: Market, i: Instruments, index: Ints, elapsed: float) -> OptionGroup:

@@ -14,6 +14,7 @@ from mcvar.models.common import Drift, factor_matrix, mean_move
 from mcvar.philox import Stream, normals
 
 Floats = NDArray[np.float64]
+LARGEST_DOF = 1e5
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ class StudentT:
 
     def law(self, market: Market, years: float, carry: Floats) -> StudentTLaw:
         """See `ShockModel.law`."""
-        if not 2.0 < self.dof < np.inf:
+        if not 2.0 < self.dof <= LARGEST_DOF:
             raise SettingError(
-                f"model.dof is {self.dof:g}: the covariance of a t law needs dof > 2 (and finite: else model=gaussian)"
+                f"model.dof is {self.dof:g}: the covariance of a t law needs dof > 2; "
+                f"beyond {LARGEST_DOF:g} it is the normal law, take model=gaussian"
             )
         prices = market.factors.of_kind(FactorKind.price)
         log = [market.factors.name[f] for f in prices if market.factors.shock[f] is Shock.log]

@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 ORDER = [
     {"errors"}, {"columns", "philox"}, {"pricing"}, {"history"}, {"market"}, {"instruments"}, {"book"}, {"models"},
     {"scenarios"}, {"engines", "moments"}, {"tail"}, {"measures"}, {"shards"}, {"memory"}, {"jobs"}, {"config"}, {"io"},
-    {"build"}, {"report"}, {"api", "render"}, {"plot"}, {"cli"},
+    {"build_market"}, {"build"}, {"report"}, {"api", "render"}, {"plot"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcvar import config as c
-from mcvar.build.files import Files
 from mcvar.columns import Columns, parse_time
 from mcvar.errors import InputError, SettingError
 from mcvar.history import Estimate, History, constant, ewma, given, historical, positive, read_history
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.io.closes import read_closes
+from mcvar.io.tables import digest, read_table
 from mcvar.market import Factors, Market, build, read_factors
 
 Floats = NDArray[np.float64]
+
+
+@dataclass
+class Files:
+    """Reads tables and remembers what was read."""
+
+    seen: dict[str, str] = field(default_factory=dict)
+
+    def table(self, path: str, setting: str) -> Columns:
+        """Read the table that a setting names."""
+        return read_table(self.note(path, setting))
+
+    def note(self, path: str, setting: str) -> str:
+        """Remember a file; returns its path. A setting without a path is an error."""
+        if not path:
+            raise SettingError(f"{setting} is not set: give the file, {setting}=PATH")
+        if Path(path).is_file():
+            self.seen[path] = digest(path)
+        return path
 
 
 def any_market(config: c.Config, files: Files, *, expiring: bool) -> Market:

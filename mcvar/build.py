@@ -8,8 +8,7 @@ import numpy as np
 
 from mcvar import config as c
 from mcvar.book import Book, resolve, underlying_carry
-from mcvar.build.files import Files
-from mcvar.build.markets import any_market, deribit_market, sample_market
+from mcvar.build_market import Files, any_market, deribit_market, sample_market
 from mcvar.errors import SettingError
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.market import DAYS_PER_YEAR, Market

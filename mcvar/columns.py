@@ -49,12 +49,12 @@ class Columns:
     lines: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, source: str, **columns: Sequence[Any]) -> Columns:
+    def of(cls, source: str, **columns: Sequence[Any] | NDArray[Any]) -> Columns:
         """Make a table from lists or arrays."""
         return cls.from_mapping(source, columns)
 
     @classmethod
-    def from_mapping(cls, source: str, columns: Mapping[str, Sequence[Any]]) -> Columns:
+    def from_mapping(cls, source: str, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Columns:
         """Make a table from a mapping of names to lists or arrays."""
         data: dict[str, NDArray[Any]] = {}
         for name, column in columns.items():

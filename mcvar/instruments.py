@@ -154,20 +154,20 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
         lambda i: f"has underlying '{underlyings[i]}', which no price factor has: there are {_some(prices)}",
     )
     refuse(option & (sign == 0), lambda i: "is an option without an option_type: write call or put")
-    refuse(~option & (sign != 0), lambda i: f"is a {kinds[i]} and cannot have an option_type")
+    refuse(~option & (sign != 0), lambda i: f"of kind {kinds[i]} cannot have an option_type")
     refuse(option & np.isnat(expiry), lambda i: "is an option without an expiry: give it in ISO, UTC")
     refuse(option & np.isnan(number["strike"]), lambda i: "is an option without a strike: give a positive number")
     refuse(number["strike"] <= 0, lambda i: f"has strike {number['strike'][i]:g}: it must be positive")
-    refuse(~option & ~np.isnan(number["strike"]), lambda i: f"is a {kinds[i]} and cannot have a strike")
-    refuse(~(option | future) & ~np.isnat(expiry), lambda i: f"is a {kinds[i]} and cannot have an expiry")
+    refuse(~option & ~np.isnan(number["strike"]), lambda i: f"of kind {kinds[i]} cannot have a strike")
+    refuse(~(option | future) & ~np.isnat(expiry), lambda i: f"of kind {kinds[i]} cannot have an expiry")
     refuse(
         years <= 0,
         lambda i: f"expired at {expiry[i]}Z, not after the valuation {market.valuation}Z: remove it, or value earlier",
     )
     refuse(american, lambda i: "has exercise american, which is not supported: only european options can be valued")
-    refuse(futures_style & ~option, lambda i: f"is a {kinds[i]} and cannot have premium_style futures")
-    refuse(inverse & ~(option | future | perpetual), lambda i: f"is a {kinds[i]} and cannot have settlement inverse")
-    refuse(~perpetual & ~np.isnan(number["funding"]), lambda i: f"is a {kinds[i]} and cannot have funding")
+    refuse(futures_style & ~option, lambda i: f"of kind {kinds[i]} cannot have premium_style futures")
+    refuse(inverse & ~(option | future | perpetual), lambda i: f"of kind {kinds[i]} cannot have settlement inverse")
+    refuse(~perpetual & ~np.isnan(number["funding"]), lambda i: f"of kind {kinds[i]} cannot have a funding")
     for name in _NOT_HERE:
         refuse(
             np.array([bool(cell) for cell in table.texts(name)], dtype=bool),
@@ -180,7 +180,7 @@ def resolve_instruments(table: Columns, market: Market) -> Instruments:
     )
     for name in ("volatility", "price"):
         refuse(number[name] < 0, lambda i, name=name: f"has {name} {number[name][i]:g}: it must not be negative")  # type: ignore[misc]
-        refuse(~option & ~np.isnan(number[name]), lambda i, name=name: f"is a {kinds[i]} and cannot have a {name}")  # type: ignore[misc]
+        refuse(~option & ~np.isnan(number[name]), lambda i, name=name: f"of kind {kinds[i]} cannot have a {name}")  # type: ignore[misc]
     for name in ("strike", "volatility", "price", "rate", "carry", "forward", "funding"):
         refuse(
             np.isinf(number[name]),

@@ -198,11 +198,12 @@ def read_factors(table: Columns, history: History | None = None, currency: str =
             problems.append(f"{where} of kind {this.value} needs a tenor in years, and that is {said}: give 0 or more")
         if this is FactorKind.vol and shock[row] is not Shock.log:
             problems.append(f"{where}: volatility factors move by log shocks: leave shock blank or write log")
-        if this in (FactorKind.rate, FactorKind.carry) and shock[row] is not Shock.absolute:
+        signed = this in (FactorKind.rate, FactorKind.carry)
+        if signed and shock[row] is not Shock.absolute:
             problems.append(f"{where}: rates and carries move by absolute shocks: leave shock blank or write absolute")
         if not np.isfinite(level[row]):
             problems.append(f"{where} has no finite level: give one, or a history with a column of that name")
-        elif level[row] <= 0 and shock[row] is not Shock.absolute:
+        elif level[row] <= 0 and shock[row] is not Shock.absolute and not signed:
             remedy = "correct it, or give the factor shock=absolute" if this is FactorKind.price else "correct it"
             problems.append(f"{where} has level {level[row]:g}, which must be positive: {remedy}")
         if volatility[row] < 0 or np.isinf(volatility[row]):

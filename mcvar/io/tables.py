@@ -76,7 +76,8 @@ def _read_csv(path: Path) -> Columns:
     if not body:
         raise InputError(str(path), ["the file is empty: a table starts with a line of column names"])
     above = content[: len(content) - len(body)].count(b"\n")  # blank lines before the header
-    header = next(csv.reader(io.StringIO(_decode(path, content).lstrip(), newline=None)))
+    _check_utf8(path, content)
+    header = next(csv.reader(io.StringIO(body.decode(), newline=None)))
     keys = [str(i) for i in range(len(header))]
     left_out: set[int] = set()
     bad: list[str] = []
@@ -114,9 +115,9 @@ def _read_csv(path: Path) -> Columns:
     return Columns(str(path), dict(named), "line", lines[filled])
 
 
-def _decode(path: Path, content: bytes) -> str:
+def _check_utf8(path: Path, content: bytes) -> None:
     try:
-        return content.decode()
+        content.decode()
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         found = f"line {line}: byte 0x{content[error.start]:02x} is not UTF-8"

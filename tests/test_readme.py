@@ -1,0 +1,82 @@
+"""The README is run: its files are written, its commands typed, its Python executed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"^```(\w+) ?(\S*)\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def typed(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(
+        shlex.split(line), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def steady(text: str) -> list[str]:
+    """Lines without what differs between machines and runs: speed, seconds, folders, spaces at the end."""
+    lines = (re.sub(r" in [\d.]+ s: .*", " in", line.rstrip()) for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("results: ")]
+
+
+def numbers_close(shown: str, got: str) -> bool:
+    """Equal but for the last digits, which another BLAS may round differently."""
+    pattern = r"-?[\d,]*\.?\d+"
+    if re.sub(pattern, "#", shown).split() != re.sub(pattern, "#", got).split():
+        return False
+    pairs = zip(re.findall(pattern, shown), re.findall(pattern, got), strict=True)
+    return all(
+        float(a.replace(",", "")) == pytest.approx(float(b.replace(",", "")), rel=1e-3, abs=0.011) for a, b in pairs
+    )
+
+
+def test_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
+    ran = 0
+    for language, name, text in BLOCKS:
+        if language == "csv":
+            (tmp_path / name).write_text(text)
+        if language == "console":
+            command, _, output = text.partition("\n")
+            done = typed(command.removeprefix("$ "), tmp_path)
+            assert done.returncode == 0, done.stderr
+            shown, got = steady(output), steady(done.stdout)
+            assert len(shown) == len(got), done.stdout
+            for a, b in zip(shown, got, strict=True):
+                assert numbers_close(a, b), (a, b)
+            ran += 1
+    assert ran == 2
+
+
+@pytest.mark.parametrize("source", [text for language, _, text in BLOCKS if language == "python"])
+def test_python_runs(source: str) -> None:
+    exec(compile(source, "README.md", "exec"), {})
+
+
+def test_indented_commands_compose(tmp_path: Path) -> None:
+    lines = re.findall(r"^    (mcvar .*?)(?:#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        single = re.sub(r" -m |,student_t", " ", line).replace("mcvar", "mcvar --cfg job", 1)
+        done = typed(single, tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text()):
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_first_commands_are_those_of_ci() -> None:
+    readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
+    assert readme.index("pip install . && mcvar") < readme.index("pip install '.[test]' && pytest")
+    assert "pip install --quiet '.[test]'" in ci
+    assert "\npytest\n" in ci

@@ -42,6 +42,6 @@ __all__ = ["__version__", "config", *_HOME]
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(f"mcvar.{_HOME[name]}"), name)
-    if name in ("book", "config", "measures", "market", "models", "scenarios", "shards"):
+    if name in ("book", "config", "correlation", "history", "market", "measures", "models", "scenarios", "shards"):
         return import_module(f"mcvar.{name}")
     raise AttributeError(f"module 'mcvar' has no attribute '{name}'")

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
 from mcvar.columns import Columns
+from mcvar.currencies import conversion, invertible
 from mcvar.errors import InputError, SettingError
-from mcvar.instruments import Instruments, conversion, invertible, resolve_instruments
+from mcvar.instruments import Instruments, take
 from mcvar.market import FactorKind, Market
+from mcvar.terms import resolve_instruments
 
 Floats = NDArray[np.float64]
 NETTED = "*"  # the reserved row: the netted P&L of all accounts
@@ -63,7 +64,7 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
     Parameters
     ----------
     instruments : Columns
-        See `mcvar.instruments.resolve_instruments`.
+        See `mcvar.terms.resolve_instruments`.
     positions : Columns
         `account, instrument, quantity` (signed; duplicates add up) and, optional, `role` (position or collateral).
     market : Market
@@ -113,14 +114,6 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
         positions=len(positions),
         accounts=len(names),
     )
-
-
-def take(instruments: Instruments, index: NDArray[np.int64]) -> Instruments:
-    """The instruments at `index`, in that order."""
-    columns: dict[str, Any] = {}
-    for name, column in vars(instruments).items():
-        columns[name] = tuple(column[i] for i in index) if isinstance(column, tuple) else column[index]
-    return Instruments(**columns)
 
 
 def take_rows(book: Book, rows: slice) -> Book:

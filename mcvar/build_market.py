@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from mcvar import config as c
 from mcvar.columns import Columns, parse_time
-from mcvar.errors import InputError, SettingError
-from mcvar.history import Estimate, History, constant, ewma, given, historical, positive, read_history
+from mcvar.correlation import Estimate, constant, ewma, given, historical, positive, read_matrix
+from mcvar.errors import SettingError
+from mcvar.history import History, read_history
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.io.closes import read_closes
 from mcvar.io.tables import digest, read_table
@@ -138,40 +139,6 @@ def deribit_market(market: c.DeribitMarket, config: c.Config, snapshot: deribit.
         currency=market.currency,
         steps_per_year=history.steps_per_year,
     )
-
-
-def read_matrix(table: Columns, names: tuple[str, ...]) -> Floats:
-    """A correlation matrix with factor names as header and first column, in the order of `names`.
-
-    Raises
-    ------
-    InputError
-        Names that differ from the factors', cells that are not numbers.
-    """
-    header = list(table.data)
-    problems: list[str] = []
-    rows = table.texts(header[0]) if header else []
-    for label, found in (("column", header[1:]), ("row", rows)):
-        problems += [f"no {label} for factor '{name}': add it" for name in names if name not in found]
-        problems += [
-            f"{label} '{name}' is not a factor: remove it; the factors are {', '.join(names)}"
-            for name in dict.fromkeys(found)
-            if name not in names
-        ]
-        problems += [f"{label} '{name}' is there twice: remove one" for name in names if found.count(name) > 1]
-    if problems:
-        raise InputError(table.source, problems)
-    values = {name: table.floats(name, problems) for name in names}
-    for name, column in values.items():
-        problems += [
-            f"{table.where(row)}: the correlation of {rows[row]} and {name} is missing or not finite"
-            for row in np.flatnonzero(~np.isfinite(column))
-            if not any(p.startswith(f"{table.where(row)}: {name} ") for p in problems)
-        ]
-    if problems:
-        raise InputError(table.source, problems)
-    order = [rows.index(name) for name in names]
-    return np.column_stack([values[name] for name in names])[order]
 
 
 def _estimate(config: c.Config, factors: Factors, history: History | None, matrix: Floats | None) -> Estimate:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.columns import Columns
+from mcvar.correlation import Estimate
 from mcvar.errors import InputError, SettingError
-from mcvar.history import Estimate, History
+from mcvar.history import History
 
 Floats = NDArray[np.float64]
 DAYS_PER_YEAR = 365.0  # ACT/365, everywhere

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mcvar import book, history, market
+from mcvar import book, market
 from mcvar.book import Book
 from mcvar.columns import Columns
+from mcvar.correlation import given, positive
 from mcvar.market import Market
 
 Row = Mapping[str, Any]
@@ -36,7 +37,7 @@ def make_market() -> Callable[..., Market]:
         return market.build(
             factors=read,
             volatility=volatility,
-            estimate=history.positive(history.given(matrix)),
+            estimate=positive(given(matrix)),
             valuation=np.datetime64(valuation, "us"),
             currency=currency,
         )

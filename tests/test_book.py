@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mcvar import history
+from mcvar import correlation
 from mcvar.book import NETTED, Book, resolve, underlying_carry
 from mcvar.columns import Columns
 from mcvar.errors import InputError, McvarError, SettingError
@@ -38,7 +38,7 @@ def market(*rows: Row, currency: str = "USD") -> Market:
     return build(
         factors=factors,
         volatility=volatility,
-        estimate=history.given(np.eye(len(rows))),
+        estimate=correlation.given(np.eye(len(rows))),
         valuation=np.datetime64("2026-01-02", "us"),
         currency=currency,
     )

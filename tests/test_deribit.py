@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from mcvar.book import Book, resolve
 from mcvar.columns import Columns
+from mcvar.correlation import Estimate, historical
 from mcvar.engines import Reference
 from mcvar.errors import InputError, SettingError
-from mcvar.history import Estimate, historical
 from mcvar.io import deribit_tables
 from mcvar.io.closes import read_closes
 from mcvar.io.deribit import Snapshot, read_snapshot

@@ -16,15 +16,28 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Each room may import the rooms before it, and itself.
 ORDER = [
-    {"errors"}, {"columns", "philox"}, {"pricing"}, {"history"}, {"market"}, {"instruments"}, {"book"}, {"models"},
+    {"errors"}, {"columns", "philox"}, {"pricing"}, {"history", "correlation"}, {"market"},
+    {"currencies", "pillars", "instruments"}, {"terms"}, {"book"}, {"models"},
     {"scenarios"}, {"engines", "moments"}, {"tail"}, {"measures"}, {"shards"}, {"memory"}, {"jobs"}, {"config"}, {"io"},
     {"build_market"}, {"build"}, {"report"}, {"api", "render"}, {"plot"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.
-P_AND_L = {"philox", "pricing", "market", "instruments", "book", "models", "scenarios", "engines"}
+P_AND_L = {
+    "philox",
+    "pricing",
+    "market",
+    "currencies",
+    "pillars",
+    "instruments",
+    "terms",
+    "book",
+    "models",
+    "scenarios",
+    "engines",
+}
 READERS = {"tail", "moments", "measures"}
-CORE = P_AND_L | READERS | {"errors", "columns", "history", "shards", "memory", "jobs"}
+CORE = P_AND_L | READERS | {"errors", "columns", "history", "correlation", "shards", "memory", "jobs"}
 OUTSIDE = {"numpy", "scipy"} | set(sys.stdlib_module_names)
 
 
@@ -80,7 +93,7 @@ import sys
 for name in ("hydra", "omegaconf", "rich", "arch", "pandas", "pyarrow", "matplotlib", "threadpoolctl", "cupy"):
     sys.modules[name] = None
 import numpy as np
-from mcvar import book, history, market
+from mcvar import book, correlation, market
 from mcvar.columns import Columns
 from mcvar.engines import Reference
 from mcvar.jobs import var
@@ -89,7 +102,7 @@ from mcvar.models import Gaussian
 from mcvar.scenarios import Simulated
 factors, volatility = market.read_factors(
     Columns.of("f", factor=["A"], kind=["price"], level=[100.0], volatility=[0.2]))
-m = market.build(factors=factors, volatility=volatility, estimate=history.constant(1, 0.0),
+m = market.build(factors=factors, volatility=volatility, estimate=correlation.constant(1, 0.0),
                  valuation=np.datetime64("2026-01-02", "us"), currency="USD")
 b = book.resolve(Columns.of("i", instrument=["S"], kind=["spot"], underlying=["A"]),
                  Columns.of("p", account=["X"], instrument=["S"], quantity=[1.0]), m)

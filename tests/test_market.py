@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mcvar.columns import Columns
+from mcvar.correlation import Estimate, given
 from mcvar.errors import InputError, SettingError
-from mcvar.history import Estimate, History, given, read_history
+from mcvar.history import History, read_history
 from mcvar.io.tables import read_table
 from mcvar.market import FactorKind, Factors, Market, Shock, build, read_factors
 

@@ -10,18 +10,19 @@ import pytest
 from arch.data import nasdaq, sp500, vix, wti
 from numpy.typing import NDArray
 
-from mcvar import book, history, market
+from mcvar import book, correlation, market
 from mcvar.book import Book
 from mcvar.columns import Columns
 from mcvar.engines import Reference
 from mcvar.errors import SettingError
 from mcvar.history import History
-from mcvar.instruments import Kind, resolve_instruments
+from mcvar.instruments import Kind
 from mcvar.io.sample import sample_factors, sample_history, sample_instruments, sample_positions
 from mcvar.market import Market
 from mcvar.models import Gaussian
 from mcvar.pricing.black import black76
 from mcvar.scenarios import Explicit, Simulated
+from mcvar.terms import resolve_instruments
 
 Floats = NDArray[np.float64]
 Legs = Callable[[str], list[tuple[str, dict[str, float]]]]
@@ -43,7 +44,7 @@ def now(past: History) -> Market:
     return market.build(
         factors=factors,
         volatility=volatility,
-        estimate=history.positive(history.historical(moves, past.steps_per_year)),
+        estimate=correlation.positive(correlation.historical(moves, past.steps_per_year)),
         valuation=past.dates[-1],
         currency="USD",
         steps_per_year=past.steps_per_year,

@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar.instruments import pillar_weights
 from mcvar.market import FactorKind, Market, Shock
+from mcvar.pillars import pillar_weights
 
 Floats = NDArray[np.float64]
 Pillars = tuple[tuple[int, float], ...]  # (factor, weight)

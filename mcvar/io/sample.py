@@ -20,8 +20,9 @@ from scipy.special import ndtr
 from mcvar.columns import Columns, parse_time
 from mcvar.errors import SettingError
 from mcvar.history import History, read_history
-from mcvar.instruments import Instruments, Kind, resolve_instruments
+from mcvar.instruments import Instruments, Kind
 from mcvar.market import FactorKind, Market
+from mcvar.terms import resolve_instruments
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar.history import factor_of
+from mcvar.correlation import factor_of
 from mcvar.market import FactorKind, Market, Shock
 
 Floats = NDArray[np.float64]

@@ -97,8 +97,9 @@ class Europeans:
     side : ndarray [U, 1]
         Sign of the formula.
     formula : ndarray [G - U]
-        Which formula each of the other options takes, and what it adds: parity_first P - parity_second Q.
-    parity_first, parity_second : ndarray [G - U, 1]
+        Which formula each of the other options takes.
+    parity : ndarray [G - U, 2]
+        What it adds to the formula: parity @ [P, Q].
     inverse : bool
     """
 
@@ -109,8 +110,7 @@ class Europeans:
     edge: Floats
     side: Floats
     formula: NDArray[np.int64]
-    parity_first: Floats
-    parity_second: Floats
+    parity: Floats
     inverse: bool
 
     @classmethod
@@ -164,8 +164,7 @@ class Europeans:
             edge=np.log(k / f)[:, None],
             side=side[:, None],
             formula=formula[rest],
-            parity_first=(parity * first[formula[rest]])[:, None],
-            parity_second=(parity * second[formula[rest]])[:, None],
+            parity=np.column_stack([parity * first[formula[rest]], -parity * second[formula[rest]]]),
             inverse=inverse,
         )
 
@@ -198,11 +197,8 @@ class Europeans:
         np.subtract(n1, n2, out=out[:count])
         if len(self.formula):
             rest = out[count:]
-            np.take(out[:count], self.formula, axis=0, out=rest, mode="clip")
-            rest += (
-                self.parity_first - self.parity_second / g
-                if self.inverse
-                else self.parity_first * g - self.parity_second
-            )
+            np.take(out[:count], self.formula, axis=0, out=rest, mode="clip")  # clip: without it `out` is copied
+            one = np.ones_like(g)
+            rest += self.parity @ np.stack([one, 1.0 / g] if self.inverse else [g, one])
         if discount is not None:
             out *= discount

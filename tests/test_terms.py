@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 
 from mcvar.columns import Columns
+from mcvar.correlation import given
+from mcvar.currencies import conversion, invertible
 from mcvar.errors import InputError
-from mcvar.history import given
-from mcvar.instruments import Instruments, Kind, conversion, invertible, pillar_weights, resolve_instruments
+from mcvar.instruments import Instruments, Kind
 from mcvar.market import Market, build, read_factors
+from mcvar.pillars import pillar_weights
 from mcvar.pricing.black import black76
+from mcvar.terms import resolve_instruments
 
 Row = Mapping[str, Any]
 S = {"factor": "S", "kind": "price", "level": 100, "volatility": 0.2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -80,3 +81,11 @@ def test_first_commands_are_those_of_ci() -> None:
     assert readme.index("pip install . && mcvar") < readme.index("pip install '.[test]' && pytest")
     assert "pip install --quiet '.[test]'" in ci
     assert "\npytest\n" in ci
+
+
+def test_speed_is_quoted_from_a_kept_measurement() -> None:
+    kept = json.loads((ROOT / "benchmarks" / "results" / "headline-numpy-2-cores.json").read_text())
+    low, high = (f"{rate / 1e6:.0f}" for rate in kept["revaluations_per_second_range"])
+    text = " ".join((ROOT / "README.md").read_text().split())
+    assert f"{kept['revaluations_per_second'] / 1e6:.0f} M option revaluations a second" in text
+    assert f"(median of {len(kept['seconds'])} runs, {low} to {high}) in {kept['peak_memory_gb']:.1f} GB" in text

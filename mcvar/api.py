@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from mcvar import build, measures
-from mcvar.config import Config, SimulatedScenarios
+from mcvar.config import Config, SimulatedScenarios, option_name
+from mcvar.engines import choose
 from mcvar.errors import SettingError
 from mcvar.jobs import var
 from mcvar.memory import plan
@@ -18,28 +19,30 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
 
     Parameters
     ----------
-    config : Config, optional
-        Default: the sample job.
-    progress : callable, optional
-        Called with the number of scenarios done since the last call.
+        config : Config, optional
+            Default: the sample job.
+        progress : callable, optional
+            Called with the number of scenarios done since the last call.
 
     Raises
     ------
-    McvarError
-        Whatever is wrong with files or settings; the message says what to do.
+        McvarError
+            Whatever is wrong with files or settings; the message says what to do.
 
     Examples
     --------
-    >>> from mcvar.config import Config, SimulatedScenarios
-    >>> report = run(Config(scenarios=SimulatedScenarios(count=2_000)))
-    >>> report.book.row[-1], report.estimate("var", 0.99).confidence
-    ('*', 0.95)
+        >>> from mcvar.config import Config, SimulatedScenarios, option_name
+    from mcvar.engines import choose
+        >>> report = run(Config(scenarios=SimulatedScenarios(count=2_000)))
+        >>> report.book.row[-1], report.estimate("var", 0.99).confidence
+        ('*', 0.95)
     """
     config = config or Config()
     start = time.perf_counter()
     for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
         if getattr(config.output, name) < least:
             raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
+    engine_name, make_engine = choose(option_name(config.engine))
     given = build.inputs(config)
     market, book, count = given.market, given.book, given.scenarios.count
     levels, confidence = list(config.measure.levels), config.measure.confidence
@@ -60,6 +63,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         levels=levels,
         confidence=confidence,
         plan=planned,
+        make_engine=make_engine,
         keep=config.output.tail_rows,
         draw=config.output.plot_rows,
         progress=progress,
@@ -74,7 +78,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "configuration": settings,
         "configuration_sha256": digest_of(settings),
         "inputs": given.files,
-        "engine": {"name": "numpy", "precision": "fp64", "workers": planned.workers},
+        "engine": {"name": engine_name, "precision": "fp64", "workers": planned.workers},
         "seed": config.scenarios.seed if isinstance(config.scenarios, SimulatedScenarios) else None,
         "scenarios": count,
         "factors": list(market.factors.name),

@@ -184,6 +184,16 @@ class NumpyEngine(EngineConfig):
 
 
 @dataclass
+class NativeEngine(EngineConfig):
+    """The kernels compiled for this processor by the system's C++ compiler, float64."""
+
+
+@dataclass
+class AutoEngine(EngineConfig):
+    """Native if it can be compiled, else numpy; decided once, before the run."""
+
+
+@dataclass
 class ExecutorConfig:
     """Threads (0: one a core) and the memory that the run may plan with, in GB (0: most of what is free)."""
 
@@ -255,7 +265,7 @@ OPTIONS: dict[str, dict[str, type]] = {
     "book": {"sample": SampleBook, "files": FilesBook, "deribit": DeribitBook},
     "scenarios": {"simulated": SimulatedScenarios},
     "measure": {"standard": MeasureConfig, "frtb": MeasureConfig},
-    "engine": {"numpy": NumpyEngine},
+    "engine": {"numpy": NumpyEngine, "native": NativeEngine, "auto": AutoEngine},
     "executor": {"threads": ExecutorConfig, "serial": ExecutorConfig},
     "job": {"var": VarJob},
 }

@@ -58,27 +58,39 @@ def simulate(
         raise SettingError(f"executor.workers is {workers}: give at least 1 thread, or 0 for one a core")
     if chunk < BLOCK or chunk % BLOCK or SHARD % chunk:
         raise SettingError(f"the chunk is {chunk}: it must be a multiple of {BLOCK} that divides {SHARD}")
-    collector = Collector(engine.rows, depth, chunk)
-    merged, shard = None, None
+    collector = Collector(engine.rows, depth, chunk, expected=count)
+    with _one_blas_thread():
+        moments = _collect(engine, count, collector, workers, chunk, progress)
+        if not collector.complete:  # the pilot of some row was far off: once more without it
+            collector = Collector(engine.rows, depth, chunk)
+            _collect(engine, count, collector, workers, chunk, None)
+    return collector.tail(), moments
+
+
+def _collect(
+    engine: Engine, count: int, collector: Collector, workers: int, chunk: int, progress: Progress | None
+) -> Moments:
+    """Fill the collector from scenarios 0 to `count`; returns the moments of the loss."""
+    merged: Moments | None = None
+    shard: Moments | None = None
 
     def task(start: int) -> tuple[Candidates, list[Moments]]:
         loss = engine.pnl(start, min(start + chunk, count))
         np.negative(loss, out=loss)
         tiles = [Moments.of(loss[:, at : at + BLOCK]) for at in range(0, loss.shape[1], BLOCK)]
-        return Candidates.of(loss, start, collector.threshold.copy()), tiles
+        return Candidates.of(loss, start, collector.threshold), tiles
 
-    with _one_blas_thread():
-        for start, (found, tiles) in _in_order(task, range(0, count, chunk), workers):
-            collector.add(found)
-            if start % SHARD == 0:
-                merged, shard = _join(merged, shard), None
-            for tile in tiles:
-                shard = _join(shard, tile)
-            if progress is not None:
-                progress(found.count)
+    for start, (found, tiles) in _in_order(task, range(0, count, chunk), workers):
+        collector.add(found)
+        if start % SHARD == 0:
+            merged, shard = _join(merged, shard), None
+        for tile in tiles:
+            shard = _join(shard, tile)
+        if progress is not None:
+            progress(found.count)
     moments = _join(merged, shard)
     assert moments is not None  # count >= 1
-    return collector.tail(), moments
+    return moments
 
 
 def chunk_for(rows: int) -> int:

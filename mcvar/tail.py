@@ -82,8 +82,17 @@ class Candidates:
     @classmethod
     def of(cls, loss: Floats, start: int, threshold: Floats) -> Candidates:
         """What of losses [R, n] in scenarios from `start` on exceeds the row's threshold [R]."""
-        row, at = np.nonzero(loss > threshold[:, None])
-        return cls(row, loss[row, at], at + start, loss.shape[1])
+        at = np.flatnonzero(loss > threshold[:, None])
+        row, scenario = np.divmod(at, loss.shape[1])
+        scenario += start
+        return cls(row, loss.reshape(-1)[at], scenario, loss.shape[1])
+
+    def beyond(self, threshold: Floats) -> Candidates:
+        """Those of the candidates that exceed the row's threshold [R]."""
+        keep = self.loss > threshold[self.row]
+        if keep.all():
+            return self
+        return Candidates(self.row[keep], self.loss[keep], self.scenario[keep], self.count)
 
 
 class Collector:
@@ -93,17 +102,23 @@ class Collector:
     the K worst, ties included, since later scenarios lose them. Filtering by it keeps the tail
     exact and costs one comparison a value.
 
+    A run of known length can do better: the first chunk is a pilot, whose losses tell about where
+    the K-th worst of all will be. The threshold starts there, six standard errors of the pilot's
+    count lower; `complete` tells in the end whether every row kept K, which makes the tail exact.
+
     Parameters
     ----------
     rows, depth : int
         R and K.
     chunk : int
         Most scenarios added at once.
+    expected : int
+        Scenarios of the whole run, for the pilot; 0: no pilot.
     """
 
-    def __init__(self, rows: int, depth: int, chunk: int) -> None:
+    def __init__(self, rows: int, depth: int, chunk: int, expected: int = 0) -> None:
         capacity = collector_width(depth, chunk)
-        self.depth, self.count = depth, 0
+        self.depth, self.count, self._expected = depth, 0, expected
         self.threshold = np.full(rows, -np.inf)
         self._loss = np.empty((rows, capacity))
         self._scenario = np.empty((rows, capacity), dtype=np.int64)
@@ -111,15 +126,24 @@ class Collector:
 
     def add(self, found: Candidates) -> None:
         """Take in the next chunk's candidates; they must be later than all before."""
+        found = found.beyond(self.threshold)  # a worker may have filtered by an earlier, lower threshold
         extra = np.bincount(found.row, minlength=len(self._fill))
         if (self._fill + extra > self._loss.shape[1]).any():
             self._compact()
-        first = np.cumsum(extra) - extra
-        at = self._fill[found.row] + np.arange(len(found.row)) - first[found.row]
-        self._loss[found.row, at] = found.loss
-        self._scenario[found.row, at] = found.scenario
+        first = np.arange(len(extra)) * self._loss.shape[1] + self._fill - (np.cumsum(extra) - extra)
+        at = np.repeat(first, extra)
+        at += np.arange(len(at))  # the candidates come row by row
+        self._loss.reshape(-1)[at] = found.loss
+        self._scenario.reshape(-1)[at] = found.scenario
         self._fill += extra
         self.count += found.count
+        if self.count == found.count < self._expected:
+            self._start_from_pilot()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row holds the K worst of what was seen."""
+        return bool((self._fill >= min(self.depth, self.count)).all())
 
     def tail(self) -> Tail:
         """The tail of all chunks added."""
@@ -130,6 +154,20 @@ class Collector:
             order = np.argsort(-loss[r], kind="stable")
             loss[r], scenario[r] = loss[r, order], scenario[r, order]
         return Tail(loss.copy(), scenario.copy(), self.count)
+
+    def _start_from_pilot(self) -> None:
+        share = self.depth / self._expected
+        rank = int(self.count * share + 6 * np.sqrt(self.count * share * (1 - share))) + 1
+        if rank >= self.count or (self._fill < self.count).any():
+            return
+        seen = self._loss[:, : self.count]
+        threshold = np.partition(seen, self.count - rank, axis=1)[:, self.count - rank]
+        for r, least in enumerate(threshold):
+            keep = seen[r] > least
+            if (kept := int(keep.sum())) == rank - 1:  # else the row has ties there, and goes without a pilot
+                self._loss[r, :kept] = seen[r, keep]
+                self._scenario[r, :kept] = self._scenario[r, : self.count][keep]
+                self._fill[r], self.threshold[r] = kept, least
 
     def _compact(self) -> None:
         for r in np.flatnonzero(self._fill > self.depth):

@@ -109,3 +109,31 @@ def test_stacked_rows() -> None:
     loss = LOSSES["ties"]
     stacked = Tail.stack([Tail.of(loss[:1], 0, 50), Tail.of(loss[1:], 0, 50)])
     assert_is(stacked, loss, 50)
+
+
+# A pilot.
+
+
+def collect_with_pilot(loss: Floats, depth: int, chunk: int) -> Collector:
+    collector = Collector(len(loss), depth, chunk, expected=loss.shape[1])
+    for start in range(0, loss.shape[1], chunk):
+        collector.add(Candidates.of(loss[:, start : start + chunk], start, collector.threshold))
+    return collector
+
+
+def test_a_pilot_filters_from_the_second_chunk_on_and_changes_nothing() -> None:
+    loss = np.random.default_rng(5).normal(size=(6, 50_000))
+    loss[1] = 0.0  # ties everywhere
+    loss[2] = np.maximum(loss[2], 1.0)  # ties at the threshold
+    collector = Collector(6, 500, 1000, expected=50_000)
+    collector.add(Candidates.of(loss[:, :1000], 0, collector.threshold))
+    assert np.isfinite(collector.threshold).tolist() == [True, False, True, True, True, True]
+    whole = collect_with_pilot(loss, 500, 1000)
+    assert whole.complete
+    assert_is(whole.tail(), loss, 500)
+
+
+def test_a_pilot_that_was_far_off_is_found_out() -> None:
+    falling = np.sort(np.random.default_rng(6).normal(size=(1, 20_000)))[:, ::-1].copy()
+    assert not collect_with_pilot(falling, 400, 1000).complete
+    assert collect_with_pilot(falling[:, ::-1].copy(), 400, 1000).complete

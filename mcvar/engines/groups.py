@@ -28,6 +28,11 @@ class Group(Protocol):
         """The instruments, in the order of the values, [G]."""
         ...
 
+    @property
+    def convert(self) -> tuple[int, int]:
+        """Price factors whose ratio converts the values to the reporting currency."""
+        ...
+
     def value(self, levels: Levels, out: Floats) -> None:
         """Write values in the reporting currency into `out` [G, N]; variation margin for what is margined."""
         ...

@@ -44,6 +44,10 @@ class Reference:
         Undisturbed values in the reporting currency, 0 for instruments in variation margin.
     settling : int
         Held instruments that expire inside the horizon.
+    panels : list of Panel
+        Groups with their values today, and the quantities of each panel.
+    base : ndarray [R]
+        What each row's holdings are worth today in the reporting currency.
     """
 
     def __init__(self, market: Market, book: Book, scenarios: Scenarios, years: float) -> None:
@@ -56,8 +60,8 @@ class Reference:
                 group.value(now, value)
                 self.value_0[group.index] = value[:, 0]
         self.settling = int((book.instruments.years <= years).sum())
-        self._panels = _panels(groups(market, book.instruments, years), self.value_0, book.quantity)
-        self._base = book.quantity @ self.value_0  # [R]
+        self.panels = _panels(groups(market, book.instruments, years), self.value_0, book.quantity)
+        self.base = book.quantity @ self.value_0  # [R]
         self._foreign = [r for r, (up, down) in enumerate(book.convert) if (up, down) != (-1, -1)]
         _check_values(book, self.value_0)
 
@@ -79,7 +83,7 @@ class Reference:
         with np.errstate(all="ignore"):  # what is not finite in the end is an error, below
             levels = Levels(self.market, self.scenarios.moves(start, start + BLOCK))
             pnl[:] = 0.0
-            for panel, quantity in self._panels:
+            for panel, quantity in self.panels:
                 dv = np.empty((quantity.shape[1], BLOCK))
                 at = 0
                 for group, value_0 in panel:
@@ -91,13 +95,8 @@ class Reference:
             for r in self._foreign:
                 rate_0 = ratio(self.market.factors.level, *self.book.convert[r])
                 rate_h = ratio(levels.price, *self.book.convert[r])
-                pnl[r] = (pnl[r] + self._base[r]) / rate_h - self._base[r] / rate_0
-        if not np.isfinite(pnl).all():
-            r, n = (int(i) for i in np.argwhere(~np.isfinite(pnl))[0])
-            raise McvarError(
-                f"the P&L of '{self.book.row[r]}' is {pnl[r, n]} in scenario {start + n}: a move there is beyond what "
-                "prices can follow. Lower the volatilities or the horizon, raise model.dof, or use shock=simple"
-            )
+                pnl[r] = (pnl[r] + self.base[r]) / rate_h - self.base[r] / rate_0
+        check_finite(self.book, pnl, start)
 
 
 Panel = tuple[list[tuple[Group, Floats]], sparse.csr_array]  # groups with their value_0 [G, 1]; quantities
@@ -115,6 +114,16 @@ def _panels(parts: list[Group], value_0: Floats, quantity: sparse.csr_array) -> 
         ([(g, value_0[g.index, None]) for g in panel], columns[:, np.concatenate([g.index for g in panel])].tocsr())
         for panel in joined
     ]
+
+
+def check_finite(book: Book, pnl: Floats, start: int) -> None:
+    """Refuse P&L [R, N] from scenario `start` on that is not finite, naming the row and the scenario."""
+    if not np.isfinite(pnl).all():
+        r, n = (int(i) for i in np.argwhere(~np.isfinite(pnl))[0])
+        raise McvarError(
+            f"the P&L of '{book.row[r]}' is {pnl[r, n]} in scenario {start + n}: a move there is beyond what "
+            "prices can follow. Lower the volatilities or the horizon, raise model.dof, or use shock=simple"
+        )
 
 
 def _check_values(book: Book, value_0: Floats) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mcvar import measures
 from mcvar.book import Book, take_rows
-from mcvar.engines import Reference
+from mcvar.engines import MakeEngine, Reference
 from mcvar.engines.levels import ratio
 from mcvar.market import Market
 from mcvar.measures import Estimate
@@ -54,6 +54,7 @@ def run(
     levels: Sequence[float],
     confidence: float,
     plan: Plan,
+    make_engine: MakeEngine = Reference,
     keep: int = 1000,
     draw: int = 4,
     progress: Progress | None = None,
@@ -71,6 +72,8 @@ def run(
     plan : Plan
         Workers, chunk, and how many rows fit into memory at once; rows beyond that are further
         passes over the same scenarios, which cost only time.
+    make_engine : callable
+        The engine's class.
     keep, draw : int
         Losses a row in the result's tail; rows whose whole tail is kept.
     progress : callable, optional
@@ -84,7 +87,7 @@ def run(
     settling = 0
     for first in range(0, len(book.row), plan.rows):
         rows = slice(first, min(first + plan.rows, len(book.row)))
-        engine = Reference(market, take_rows(book, rows), scenarios, decay)
+        engine = make_engine(market, take_rows(book, rows), scenarios, decay)
         settling = engine.settling
         tail, moments = simulate(
             engine, scenarios.count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=progress

@@ -89,6 +89,7 @@ def test_headline_job(benchmark: BenchmarkFixture, full: bool) -> None:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     outcome = json.loads(benchmark.pedantic(job, rounds=1))
-    assert outcome["largest_error_of_gross_value"] < 1e-12
     assert outcome["peak_memory_gb"] < 3
-    benchmark.extra_info.update({name: outcome[name] for name in ("revaluations_per_second", "peak_memory_gb")})
+    for name, engine in outcome["engines"].items():
+        assert engine["largest_error_of_gross_value"] < 1e-12
+        benchmark.extra_info[name] = engine["revaluations_per_second"]

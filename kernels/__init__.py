@@ -1,1 +1,1 @@
-"""Kernel sources: CUDA C++ headers and entry points, found by `mcvar.engines.kernels.source_folder`."""
+"""Kernel sources, found by `mcvar.engines.kernels.source_folder`: headers for host and device, host entry points."""

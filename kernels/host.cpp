@@ -112,8 +112,9 @@ static void growth(const Plan &p, Work &w, int64_t group, Lane &log_g, Lane &g) 
     }
 }
 
-static void value_options(const Plan &p, Work &w, int64_t group, int64_t begin, int64_t end) {
-    Lane log_g, g, vol, rate, over_v, v, per_p, per_q, discount;
+// Undiscounted values; the growth of the discount factor goes into `discount`.
+static void value_options(const Plan &p, Work &w, int64_t group, int64_t begin, int64_t end, Lane &discount) {
+    Lane log_g, g, vol, rate, over_v, v, per_p, per_q;
     growth(p, w, group, log_g, g);
     const bool inverse = p.inverse[group] != 0, live = p.family[group] == OPTION;
     shift(p, w, group, 0, vol);
@@ -122,7 +123,6 @@ static void value_options(const Plan &p, Work &w, int64_t group, int64_t begin, 
         over_v[n] = 1.0 / v[n];
         per_p[n] = inverse ? 1.0 : g[n];
         per_q[n] = inverse ? 1.0 / g[n] : 1.0;
-        discount[n] = 1.0;
     }
     if (shift(p, w, group, 2, rate)) FOR_LANES { discount[n] = exp_(-rate[n] * p.left[group]); }
     const int64_t direct = begin + p.formulas[group];
@@ -145,11 +145,6 @@ static void value_options(const Plan &p, Work &w, int64_t group, int64_t begin, 
         const double *other = w.lane(w.dv, p.formula[i]), pp = p.parity_p[i], pq = p.parity_q[i];
         double *value = w.lane(w.dv, i);
         FOR_LANES { value[n] = other[n] + pp * per_p[n] + pq * per_q[n]; }
-    }
-    for (int64_t i = begin; i < end; ++i) {
-        const double premium = p.premium[i];
-        double *value = w.lane(w.dv, i);
-        FOR_LANES { value[n] = value[n] * discount[n] - premium; }
     }
 }
 
@@ -180,19 +175,20 @@ static void conversion(Work &w, int64_t up, int64_t down, Lane &out) {
 static void revalue(const Plan &p, Work &w) {
     for (int64_t group = 0; group < p.groups; ++group) {
         const int64_t begin = p.begin[group], end = p.begin[group + 1];
+        Lane discount, rate;
+        FOR_LANES { discount[n] = 1.0; }
         if (p.family[group] == OPTION || p.family[group] == INTRINSIC) {
-            value_options(p, w, group, begin, end);
+            value_options(p, w, group, begin, end, discount);
         } else if (p.family[group] == CASH) {
             for (int64_t i = begin; i < end; ++i) FOR_LANES { w.lane(w.dv, i)[n] = p.multiplier[i]; }
         } else {
             value_forwards(p, w, group, begin, end);
         }
-        Lane rate;
         conversion(w, p.up[group], p.down[group], rate);
-        for (int64_t i = begin; i < end; ++i) {
+        for (int64_t i = begin; i < end; ++i) {  // one pass: each costs as much as a third of an option
             double *value = w.lane(w.dv, i);
-            const double value_0 = p.value_0[i];
-            FOR_LANES { value[n] = value[n] * rate[n] - value_0; }
+            const double premium = p.premium[i], value_0 = p.value_0[i];
+            FOR_LANES { value[n] = (value[n] * discount[n] - premium) * rate[n] - value_0; }
         }
     }
 }

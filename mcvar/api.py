@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
+from typing import Any
 
 from mcvar import build, measures
 from mcvar.config import Config, SimulatedScenarios, option_name
@@ -31,14 +34,14 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
 
     Examples
     --------
-        >>> from mcvar.config import Config, SimulatedScenarios, option_name
-    from mcvar.engines import choose
+        >>> from mcvar.config import Config, SimulatedScenarios
         >>> report = run(Config(scenarios=SimulatedScenarios(count=2_000)))
         >>> report.book.row[-1], report.estimate("var", 0.99).confidence
         ('*', 0.95)
     """
     config = config or Config()
     start = time.perf_counter()
+    _check_numbers(config, "")
     for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
         if getattr(config.output, name) < least:
             raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
@@ -106,3 +109,12 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         },
     }
     return Report(market, book, result, record)
+
+
+def _check_numbers(settings: Any, prefix: str) -> None:
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            _check_numbers(value, f"{prefix}{field.name}.")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise SettingError(f"{prefix}{field.name} is {value}: give a finite number")

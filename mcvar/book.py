@@ -143,7 +143,9 @@ def underlying_carry(market: Market, instruments: Instruments) -> Floats:
     for f in market.factors.of_kind(FactorKind.price):
         if np.isfinite(market.factors.carry[f]):
             continue
-        on = np.flatnonzero((instruments.underlying == f) & np.isfinite(instruments.years))
+        on = np.flatnonzero(instruments.underlying == f)
+        dated = on[np.isfinite(instruments.years[on])]
+        on = dated if len(dated) else on[:1]  # undated ones have no forward: the carry they default to will do
         if len(on) == 0:
             continue
         carry[f] = instruments.carry[on[0]]

@@ -73,7 +73,7 @@ def sample_market(market: c.SampleMarket, config: c.Config) -> Market:
 
 def _files_market(market: c.FilesMarket, config: c.Config, files: Files, *, expiring: bool) -> Market:
     table = files.table(market.factors, "market.factors")
-    history = None
+    history, notes = None, list[str]()
     valuation: np.datetime64 = np.datetime64("NaT", "us")
     if market.valuation:
         try:
@@ -87,6 +87,9 @@ def _files_market(market: c.FilesMarket, config: c.Config, files: Files, *, expi
         if np.isnat(valuation):
             valuation = history.dates[-1]
         history = history.until(valuation)
+        usual = np.median(np.diff(history.dates).astype(np.int64))
+        if (late := valuation - history.dates[-1]).astype(np.int64) > market.max_gap * usual:
+            notes.append(f"the history ends {late.astype('timedelta64[h]')} before the valuation: its levels are old")
     elif expiring and np.isnat(valuation):
         raise SettingError(
             "market.valuation is not set, and instruments expire: give the time that they are valued at, such as "
@@ -111,6 +114,7 @@ def _files_market(market: c.FilesMarket, config: c.Config, files: Files, *, expi
         valuation=valuation,
         currency=market.currency,
         steps_per_year=steps or (history.steps_per_year if history else float("nan")),
+        notes=notes,
     )
 
 

@@ -6,10 +6,11 @@ Exit codes: 0 done; 2 something the user can mend (the message says how); 1 a de
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from mcvar import __version__
 from mcvar import config as c
 from mcvar.api import run
-from mcvar.errors import McvarError
+from mcvar.errors import McvarError, SettingError
 from mcvar.render import show
 
 _USER = 2
@@ -43,10 +45,41 @@ def register() -> None:
 
 
 def to_config(composed: DictConfig) -> c.Config:
-    """The typed configuration of a composed one."""
+    """The typed configuration of a composed one.
+
+    Raises
+    ------
+    SettingError
+        Settings that `+` added and nothing reads; a configuration that does not start from the schema.
+    """
     config = OmegaConf.to_object(composed)
-    assert isinstance(config, c.Config)  # the schema sees to it
+    if not isinstance(config, c.Config):
+        raise SettingError("the configuration has no `schema` at the head of its defaults list, as config.yaml has")
+    unread = list(_unread(OmegaConf.to_container(composed), config, ""))
+    if unread:
+        raise SettingError(
+            f"nothing reads {', '.join(unread)}: check the name with `mcvar --cfg job`, and drop the `+`"
+        )
     return config
+
+
+def _unread(composed: Any, config: Any, prefix: str) -> Iterator[str]:
+    known = {field.name for field in dataclasses.fields(config)}
+    for key, value in composed.items():
+        if key not in known:
+            yield f"{prefix}{key}"
+        elif dataclasses.is_dataclass(getattr(config, key)):
+            yield from _unread(value, getattr(config, key), f"{prefix}{key}.")
+
+
+def repeatable(composed: DictConfig, config: c.Config) -> str:
+    """The composed configuration as YAML that composes to itself: `mcvar --config-dir OUT --config-name composed`."""
+    defaults: list[Any] = ["schema"]
+    defaults += [{f"/schema/{group}@{group}": c.option_name(getattr(config, group))} for group in c.OPTIONS]
+    defaults += ["_self_", {"override hydra/job_logging": "none"}]
+    body: dict[str, Any] = {"defaults": defaults, "hydra": {"output_subdir": None}}
+    head = "# What was run, composed. Again: mcvar --config-dir FOLDER --config-name composed\n"
+    return head + OmegaConf.to_yaml(OmegaConf.create(body)) + OmegaConf.to_yaml(composed)
 
 
 def task(composed: DictConfig) -> int:
@@ -61,15 +94,12 @@ def task(composed: DictConfig) -> int:
         report.write(
             folder,
             {
-                "config.yaml": lambda path: _write_yaml(composed, path),
+                "composed.yaml": lambda path: _write_text(repeatable(composed, config), path),
                 "loss_tail.png": partial(plot.save, report),
                 "loss_tail.svg": partial(plot.save, report),
             },
         )
-    except McvarError as error:
-        _explain(error, stderr)
-        return _USER
-    except OSError as error:
+    except (McvarError, OSError) as error:
         _explain(error, stderr)
         return _USER
     show(report, stdout, rows=config.output.table_rows, folder=folder)
@@ -78,6 +108,9 @@ def task(composed: DictConfig) -> int:
 
 def main() -> None:
     """Entry point of `mcvar`."""
+    if sys.argv[1:] == ["--version"]:
+        print(f"mcvar {__version__}")
+        sys.exit(0)
     register()
     sys.exit(guarded(_compose_and_run))
 
@@ -95,6 +128,9 @@ def guarded(work: Callable[[], int]) -> int:
         else:
             _explain(error, stderr)
             stderr.print("`mcvar --help` lists groups and options", style="dim")
+        return _USER
+    except OSError as error:
+        _explain(error, stderr)
         return _USER
     except KeyboardInterrupt:
         stderr.print("interrupted: nothing was written", style="yellow")
@@ -136,12 +172,15 @@ def _with_progress(config: c.Config, console: Console) -> Any:
         return run(config, progress=advance)
 
 
-def _write_yaml(composed: DictConfig, path: Path) -> None:
-    path.write_text(OmegaConf.to_yaml(composed))
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text)
 
 
 def _explain(error: BaseException, console: Console) -> None:
     message = str(error)
+    if isinstance(error, OSError):
+        message = f"{error}: check the path, its rights and the free space (hydra.run.dir names the run folder)"
+    message = "\n".join(line for line in message.splitlines() if "To append to your config" not in line)
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException):
         message += "\n" + str(cause).splitlines()[0]

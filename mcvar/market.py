@@ -209,6 +209,11 @@ def read_factors(table: Columns, history: History | None = None, currency: str =
             problems.append(f"{where} has level {level[row]:g}, which must be positive: {remedy}")
         if volatility[row] < 0 or np.isinf(volatility[row]):
             problems.append(f"{where} has volatility {volatility[row]:g}: it must be finite and not negative")
+        if kind[row] is FactorKind.price and underlying[row] == quoted[row]:
+            problems.append(
+                f"{where}: {underlying[row]} is priced in itself: write its quote currency in the column `currency` "
+                "(a blank one is the reporting currency)"
+            )
         for label, value in (("rate", rate[row]), ("carry", carry[row])):
             if np.isinf(value):
                 problems.append(f"{where} has {label} {value:g}: it must be finite")

@@ -125,9 +125,12 @@ def depth(count: int, levels: Sequence[float], confidence: float) -> int:
         raise SettingError("measure.levels is empty: give at least one level, such as [0.99]")
     if len(set(levels)) < len(levels):
         raise SettingError(f"measure.levels has a level twice: {list(levels)}")
+    hardest = max(levels, key=lambda level: abs(level - 0.5))  # so that the count it asks for is enough for all
+    ranks(count, hardest, confidence)
     return max(max(r.low, r.var) for r in (ranks(count, level, confidence) for level in levels))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # the caller refuses what is not finite, by name
 def measure(tail: Tail, moments: Moments, levels: Sequence[float], confidence: float) -> list[Estimate]:
     """All measures of all rows.
 

@@ -33,6 +33,7 @@ class Moments:
     m4: Floats
 
     @classmethod
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused with the measures
     def of(cls, value: Floats) -> Moments:
         """Moments of values [R, n]."""
         mean = value.mean(axis=1)
@@ -44,6 +45,7 @@ class Moments:
         square *= square
         return cls(value.shape[1], mean, m2, m3, square.sum(axis=1))
 
+    @np.errstate(over="ignore", invalid="ignore")
     def merge(self, other: Moments) -> Moments:
         """Moments of both samples."""
         a, b = self.count, other.count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,8 @@ def loss_tails(report: Report) -> Figure:
         panel.set_axis_off()
     days = 365 * report.record["horizon"]["variance_years"]
     figure.suptitle(
-        f"Loss over {days:g} day{'s' if days != 1 else ''}, {report.record['scenarios']:,} scenarios",
+        f"Loss over {days:g} day{'s' if days != 1 else ''} from {report.record['valuation'][:10]}, "
+        f"{report.record['scenarios']:,} scenarios",
         color=_INK,
         fontsize=11,
     )
@@ -46,7 +48,9 @@ def loss_tails(report: Report) -> Figure:
 def save(report: Report, path: Path) -> None:
     """Write the picture as the suffix of `path` says, without a time stamp in it."""
     metadata = {"Date": None} if path.suffix == ".svg" else {}
-    loss_tails(report).savefig(path, dpi=150, metadata=metadata)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # a name that the font cannot draw
+        loss_tails(report).savefig(path, dpi=150, metadata=metadata)
 
 
 def _panel(panel: Axes, report: Report, r: int) -> None:
@@ -60,7 +64,7 @@ def _panel(panel: Axes, report: Report, r: int) -> None:
         for at, estimate in enumerate(e for e in report.result.estimates if e.measure == measure):
             chance = 1 - (estimate.level or 0)
             low, value, high = estimate.low[r], estimate.value[r], estimate.high[r]
-            label = f"{NAMES[measure]} with {100 * estimate.confidence:g} % interval" if at == 0 else None
+            label = f"{NAMES[measure]} with {100 * estimate.confidence:.10g} % interval" if at == 0 else None
             error = [[value - low], [high - value]]
             panel.errorbar(
                 value, chance, xerr=error, fmt=marker, color=colour, markersize=5, capsize=4, elinewidth=2, label=label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import floor, log10
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -28,7 +29,7 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
     """
     record, book = report.record, report.book
     if not console.is_terminal:
-        console.width = max(console.width, _WIDE)  # a file or a pipe has no edge to wrap at
+        console.width = max(console.width, 4 * _WIDE)  # a file or a pipe has no edge to wrap at
     wide = console.width >= _WIDE
     var, es, std = report.estimate("var"), report.estimate("es"), report.estimate("std")
     kinds, currencies = wide and any(book.kind), len(set(book.currency)) > 1
@@ -38,7 +39,7 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
         table.add_column("kind", no_wrap=True)
     for estimate in (var, es):
         table.add_column(f"{NAMES[estimate.measure]} {100 * (estimate.level or 0):g} %", justify="right", no_wrap=True)
-        table.add_column(f"{100 * estimate.confidence:g} % interval", justify="right", style="dim", no_wrap=True)
+        table.add_column(f"{100 * estimate.confidence:.10g} % interval", justify="right", style="dim", no_wrap=True)
     if wide:
         table.add_column("std", justify="right", no_wrap=True)
     if currencies:
@@ -72,7 +73,7 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
     console.print(
         f"{scenarios:,} scenarios x {record['instruments']:,} instruments in {seconds:.1f} s: "
         f"{scenarios / seconds:,.0f} scenarios/s, {record['revaluations'] / seconds / 1e6:,.1f} M revaluations/s "
-        f"({engine['name']}, {engine['workers']} workers); total {total:.1f} s",
+        f"({engine['name']}, {engine['workers']} workers); {total:.1f} s with reading the inputs",
         highlight=False,
         soft_wrap=True,
     )
@@ -95,6 +96,7 @@ def _interval(estimate: Estimate, r: int, *, wide: bool) -> str:
 
 def _number(value: float, estimate: Estimate, r: int) -> str:
     """Digits down to a tenth of the standard error, so that no figure pretends to know more."""
-    error = estimate.stderr[r]
-    places = 0 if error >= 5 or error == 0 else 2 if error >= 0.05 else 4 if error >= 0.0005 else 8
-    return f"{value:,.{places}f}"
+    error = max(float(estimate.stderr[r]), 1e-9 * abs(value))
+    if error == 0 or abs(value) >= 1e12:
+        return f"{value:,.6g}"
+    return f"{value:,.{min(12, max(0, 1 - floor(log10(error))))}f}"

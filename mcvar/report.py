@@ -27,7 +27,7 @@ from mcvar.jobs.var import VarResult, highest, severity
 from mcvar.market import Market
 from mcvar.measures import Estimate
 
-RESULT_FILES = ("measures.parquet", "tail.parquet", "loss_tail.png", "loss_tail.svg", "config.yaml", "run.json")
+RESULT_FILES = ("measures.parquet", "tail.parquet", "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,9 @@ class Report:
             pyarrow.parquet.write_table(self.tail(), scratch / "tail.parquet")
             for name, write in extra.items():
                 write(scratch / name)
-            (scratch / "run.json").write_text(json.dumps(self.record, indent=2, ensure_ascii=False) + "\n")
+            (scratch / "run.json").write_text(
+                json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            )
             for name in RESULT_FILES[::-1]:
                 (folder / name).unlink(missing_ok=True)
             made = sorted(path for path in scratch.iterdir() if path.name != "run.json")

@@ -48,7 +48,7 @@ class Simulated:
         if not 0 <= self.seed < 2**64:
             raise SettingError(f"scenarios.seed is {self.seed}: it must be from 0 to 2**64 - 1")
         if not 1 <= self.count < 2**63:
-            raise SettingError(f"scenarios.count is {self.count}: it must be at least 1")
+            raise SettingError(f"scenarios.count is {self.count}: it must be from 1 to 2**63 - 1")
 
     def moves(self, start: int, stop: int) -> Floats:
         """See `Scenarios.moves`."""

@@ -76,7 +76,7 @@ def _collect(
 
     def task(start: int) -> tuple[Candidates, list[Moments]]:
         loss = engine.pnl(start, min(start + chunk, count))
-        np.negative(loss, out=loss)
+        np.subtract(0.0, loss, out=loss)  # not the negative: that of 0 would be -0
         tiles = [Moments.of(loss[:, at : at + BLOCK]) for at in range(0, loss.shape[1], BLOCK)]
         return Candidates.of(loss, start, collector.threshold), tiles
 

@@ -267,7 +267,8 @@ def _check_settlement(t: _Terms) -> None:
 def _rates(t: _Terms) -> tuple[Floats, Floats]:
     """Discount rate and carry of each instrument [n]: its own, else the underlying's, else the factors'.
 
-    A rate that nobody gives is 0; a carry that nobody gives is the rate (no dividend yield).
+    A rate that nobody gives is 0; a carry that nobody gives is the rate (no dividend yield). An inverse contract is
+    discounted in coins: the underlying's rate, of its quote currency, less its carry is the coin's rate.
     """
     factors, priced, f = t.market.factors, t.underlying >= 0, np.maximum(t.underlying, 0)
     rate = np.where(np.isnan(t.rate) & priced, factors.rate[f], t.rate)
@@ -277,7 +278,10 @@ def _rates(t: _Terms) -> tuple[Floats, Floats]:
         carry = np.where(np.isnan(t.forward), t.carry, np.log(t.forward / t.spot) / t.years)
     carry = np.where(np.isnan(carry) & priced, factors.carry[f], carry)
     carry = np.where(np.isnan(carry), pillar_levels(t.market, FactorKind.carry, t.underlyings, t.years), carry)
-    return rate, np.where(t.of(Kind.cash), 0.0, np.where(np.isnan(carry), rate, carry))
+    carry = np.where(t.of(Kind.cash), 0.0, np.where(np.isnan(carry), rate, carry))
+    of_coin = t.inverse & np.isnan(t.rate) & ~np.isnan(factors.rate[f])
+    with np.errstate(invalid="ignore"):  # rows refused before may hold infinities
+        return np.where(of_coin, rate - carry, rate), carry
 
 
 def _volatilities(t: _Terms, rate: Floats, carry: Floats) -> Floats:

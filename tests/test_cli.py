@@ -139,6 +139,12 @@ def test_multirun_runs_each_in_its_folder_and_goes_on_after_a_failure(files: Pat
         ("model=student_t", "shock=simple"),
         ("correlation.values=[[1,0],[0,1]]", "drop one"),
         ("output.tail_rows=-1", "output.tail_rows"),
+        ("experiment=nope", "experiment/nope"),
+        ("+scenarios.cuont=5", "nothing reads scenarios.cuont"),
+        ("+x=1", "nothing reads x"),
+        ("horizon.days=nan", "horizon.days is nan"),
+        ("scenarios.count=99999999999999999999999", "from 1 to 2**63"),
+        ("market.currency=U0", "U0 is priced in itself"),
     ],
 )
 def test_bad_settings_exit_with_2_and_write_nothing(
@@ -150,6 +156,54 @@ def test_bad_settings_exit_with_2_and_write_nothing(
     assert "Traceback" not in captured.err
     out = Path("OUT")
     assert not out.exists() or {p.name for p in out.iterdir()} <= {".hydra"}
+
+
+def test_too_few_scenarios_for_several_levels_names_a_count_that_is_enough(files: Path, run: Run) -> None:
+    assert run(*LINE, "measure=frtb", "measure.levels=[0.975,0.99,0.999]", "scenarios.count=3687") == 2
+    assert run(*LINE, "measure=frtb", "measure.levels=[0.975,0.99,0.999]", "scenarios.count=3688") == 0
+
+
+def test_losses_too_large_to_square_are_an_error(files: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("P.csv").write_text("account,instrument,quantity\nA,U0-call,1e160\n")
+    with np.errstate(all="ignore"):
+        assert run(*LINE, "scenarios.count=2000") == 2
+    assert "too large for double precision" in capsys.readouterr().err
+
+
+def test_a_run_can_be_repeated_from_its_folder(files: Path, run: Run) -> None:
+    assert run(*LINE, "scenarios.count=2000") == 0
+    assert run("--config-dir", "OUT", "--config-name", "composed", "hydra.run.dir=AGAIN") == 0
+    first, again = (pq.read_table(f"{folder}/measures.parquet") for folder in ("OUT", "AGAIN"))
+    assert first.equals(again)
+    assert not Path("OUT/.hydra").exists()
+
+
+def test_a_run_folder_that_cannot_be_made(files: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").write_text("")
+    assert run(*LINE[:-1], "hydra.run.dir=file/x") == 2
+    said = capsys.readouterr().err
+    assert "hydra.run.dir names the run folder" in said
+    assert "Traceback" not in said
+
+
+def test_version(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"mcvar {mcvar.__version__}\n"
+
+
+def test_names_like_markup_mathematics_or_another_alphabet(
+    files: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("P.csv").write_text(
+        "account,instrument,quantity\n[red]X,U0-call,-1\n$x$,U1-call,-1\n口座,U2-put,-1e15\nnone,U1-put,0\n"
+    )
+    assert run(*LINE, "scenarios.count=2000") == 0
+    shown = capsys.readouterr()
+    for name in ("[red]X", "$x$", "口座", "none"):
+        assert name in shown.out
+    assert "…" not in shown.out
+    assert " -0" not in shown.out
+    assert shown.err == ""
 
 
 def test_a_failed_run_leaves_the_run_before_whole(files: Path, run: Run) -> None:

@@ -1,17 +1,20 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mcvar.book import Book, underlying_carry
 from mcvar.columns import Columns
 from mcvar.correlation import given
 from mcvar.currencies import conversion, invertible
+from mcvar.engines import Reference
 from mcvar.errors import InputError
 from mcvar.instruments import Instruments, Kind
 from mcvar.market import Market, build, read_factors
 from mcvar.pillars import pillar_weights
 from mcvar.pricing.black import black76
+from mcvar.scenarios import Explicit
 from mcvar.terms import resolve_instruments
 
 Row = Mapping[str, Any]
@@ -314,3 +317,41 @@ def test_conversions_that_divide() -> None:
     assert resolved(SPOT, on=market({**BTC, "currency": "USD"}, {**S, "currency": "USD"}, currency="BTC")).convert[
         0
     ].tolist() == [-1, 0]
+
+
+def test_an_inverse_option_is_worth_the_linear_one_in_the_quote_currency(
+    make_market: Callable[..., Market], make_book: Callable[..., Book]
+) -> None:
+    """Discounted in coins at the coin's rate: the underlying's less its carry."""
+    market = make_market([{"factor": "BTC", "level": 60_000.0, "rate": 0.04, "carry": 0.015}])
+    terms = {
+        "kind": "option",
+        "underlying": "BTC",
+        "option_type": "call",
+        "strike": 70_000,
+        "years": 0.8,
+        "volatility": 0.6,
+    }
+    rows = [{**terms, "instrument": "linear"}, {**terms, "instrument": "inverse", "settlement": "inverse"}]
+    book = make_book(market, rows, [("A", "linear", 1.0), ("A", "inverse", 1.0)])
+    linear, inverse = Reference(market, book, Explicit.of([[0.0]]), 0.0).value_0
+    assert inverse == pytest.approx(linear, rel=1e-12)
+    assert book.instruments.rate.tolist() == pytest.approx([0.04, 0.025])
+
+
+def test_risk_neutral_carry_of_a_book_without_anything_dated(
+    make_market: Callable[..., Market], make_book: Callable[..., Book]
+) -> None:
+    market = make_market([{"factor": "XYZ", "level": 100.0, "rate": 0.05}])
+    spot = {"instrument": "S", "kind": "spot", "underlying": "XYZ"}
+    option = {
+        "instrument": "O",
+        "kind": "option",
+        "underlying": "XYZ",
+        "option_type": "put",
+        "strike": 90,
+        "years": 1.0,
+    }
+    for rows in ([spot], [spot, {**option, "volatility": 0.2}]):
+        book = make_book(market, rows, [("A", str(row["instrument"]), 1.0) for row in rows])
+        assert underlying_carry(market, book.instruments).tolist() == [0.05]

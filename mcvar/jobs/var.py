@@ -6,10 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mcvar import measures
 from mcvar.book import Book, take_rows
 from mcvar.engines import MakeEngine, Reference
 from mcvar.engines.levels import ratio
+from mcvar.errors import McvarError
 from mcvar.market import Market
 from mcvar.measures import Estimate
 from mcvar.memory import Plan
@@ -85,14 +88,16 @@ def run(
     drawn: dict[int, Tail] = {}
     worst: dict[int, float] = {}
     settling = 0
+    advance = _in_scenarios(progress, -(-len(book.row) // plan.rows))
     for first in range(0, len(book.row), plan.rows):
         rows = slice(first, min(first + plan.rows, len(book.row)))
         engine = make_engine(market, take_rows(book, rows), scenarios, decay)
         settling = engine.settling
         tail, moments = simulate(
-            engine, scenarios.count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=progress
+            engine, scenarios.count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=advance
         )
         estimates = measures.measure(tail, moments, levels, confidence)
+        _check_finite(estimates, book, first)
         worst |= severity(highest(estimates).value.tolist(), market, book, first)
         drawn |= {
             r: Tail(tail.loss[r - first, None], tail.scenario[r - first, None], tail.count)
@@ -112,6 +117,31 @@ def run(
         seconds=time.perf_counter() - start,
         revaluations=len(book.instruments) * scenarios.count * len(found),
     )
+
+
+def _in_scenarios(progress: Progress | None, passes: int) -> Progress | None:
+    """Progress over several passes, told as if it were one."""
+    if progress is None or passes == 1:
+        return progress
+    done = 0
+
+    def advance(scenarios: int) -> None:
+        nonlocal done
+        before, done = done // passes, done + scenarios
+        progress(done // passes - before)
+
+    return advance
+
+
+def _check_finite(estimates: Sequence[Estimate], book: Book, first: int) -> None:
+    for e in estimates:
+        bad = np.flatnonzero(~(np.isfinite(e.value) & np.isfinite(e.stderr) & np.isfinite(e.low) & np.isfinite(e.high)))
+        if len(bad):
+            r = int(bad[0])
+            raise McvarError(
+                f"{e.measure} of '{book.row[first + r]}' is {e.value[r]} +- {e.stderr[r]}: its losses are too large "
+                "for double precision to square. Check the quantities, or state them in larger units"
+            )
 
 
 def severity(var: Sequence[float], market: Market, book: Book, first: int = 0) -> dict[int, float]:

@@ -53,9 +53,9 @@ class StudentT:
         notes = []
         if log:
             notes.append(
-                f"student_t with log shocks ({', '.join(log)}): exp(t) has no mean, so the expected shortfall of a "
-                "book that loses without bound as prices rise is infinite, and its estimate and interval mean nothing; "
-                "shock=simple avoids it"
+                f"student_t with log shocks ({', '.join(log)}): exp(t) has no mean, so ES, mean and std of a book that "
+                "loses without bound as prices rise are infinite, and their estimates and intervals mean nothing (VaR "
+                "is sound); shock=simple avoids it, or model=gaussian where inverse contracts need log shocks"
             )
         if self.dof <= 4:
             notes.append(f"student_t with dof {self.dof:g} <= 4 has no fourth moment: the error of std is unreliable")

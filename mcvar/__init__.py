@@ -28,6 +28,7 @@ _HOME = {
     "Market": "market",
     "McvarError": "errors",
     "Moments": "moments",
+    "Native": "engines",
     "Reference": "engines",
     "Report": "report",
     "SettingError": "errors",

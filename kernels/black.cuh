@@ -1,6 +1,6 @@
 // European options by Black's formula on the forward, FP64: one exponential and one division an option.
 //
-// Why: library erfc costs three times as much. Phi(-a) = exp(-a^2/2) P(a)/Q(a) (Hart 5666 as given by West,
+// Why: library erfc has branches and does not vectorise. Phi(-a) = exp(-a^2/2) P(a)/Q(a) (Hart 5666 as given by West,
 // Wilmott Magazine, May 2005), and F phi(d1) = K phi(d2), so that both distribution functions share one
 // exponential. Absolute error of a value: a few 1e-16 of the forward. mcvar/pricing/black.py has the formulas.
 

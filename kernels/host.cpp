@@ -185,7 +185,7 @@ static void revalue(const Plan &p, Work &w) {
             value_forwards(p, w, group, begin, end);
         }
         conversion(w, p.up[group], p.down[group], rate);
-        for (int64_t i = begin; i < end; ++i) {  // one pass: each costs as much as a third of an option
+        for (int64_t i = begin; i < end; ++i) {  // in one pass: the values have left the first-level cache by now
             double *value = w.lane(w.dv, i);
             const double premium = p.premium[i], value_0 = p.value_0[i];
             FOR_LANES { value[n] = (value[n] * discount[n] - premium) * rate[n] - value_0; }

@@ -29,6 +29,7 @@ from mcvar import config as c
 from mcvar.api import run
 from mcvar.errors import McvarError, SettingError
 from mcvar.render import show
+from mcvar.report import Report
 
 _USER = 2
 
@@ -154,7 +155,7 @@ def _compose_and_run() -> int:
     return max(codes, default=0)
 
 
-def _with_progress(config: c.Config, console: Console) -> Any:
+def _with_progress(config: c.Config, console: Console) -> Report:
     """Run with a bar on a terminal, silently elsewhere."""
     if not console.is_terminal:
         return run(config)

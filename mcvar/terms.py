@@ -174,22 +174,15 @@ def _check_terms(t: _Terms) -> None:
         ("a volatility", ~np.isnan(t.volatility), option),
         ("a price", ~np.isnan(t.price), option),
     ):
-        t.refuse(there & ~allowed, lambda i, what=what: f"of kind {t.kinds[i]} cannot have {what}")  # type: ignore[misc]
+        _refuse_for_kind(t, there & ~allowed, what)
     for name in _NOT_HERE:
-        cells = t.table.texts(name)
-        t.refuse(
-            t.rows(lambda i, cells=cells: bool(cells[i])),  # type: ignore[misc]
-            lambda i, name=name: f"has a {name}, but kind {t.kinds[i]} has none: leave it blank",  # type: ignore[misc]
-        )
+        _check_blank(t, name)
     t.refuse(
         ~(np.isfinite(t.multiplier) & (t.multiplier > 0)),
         lambda i: f"has multiplier {t.multiplier[i]:g}: it must be positive and finite; sell by a negative quantity",
     )
     for name in ("strike", "volatility", "price", "rate", "carry", "forward", "funding"):
-        number = getattr(t, name)
-        t.refuse(np.isinf(number), lambda i, n=name, x=number: f"has {n} {x[i]:g}: it must be finite")  # type: ignore[misc]
-        if name in ("volatility", "price"):
-            t.refuse(number < 0, lambda i, n=name, x=number: f"has {n} {x[i]:g}: it must not be negative")  # type: ignore[misc]
+        _check_number(t, name, getattr(t, name), signed=name not in ("volatility", "price"))
     t.refuse(
         ~np.isnan(t.volatility) & ~np.isnan(t.price),
         lambda i: "has both a volatility and a price: the price would be inverted for the volatility; leave one blank",
@@ -198,12 +191,29 @@ def _check_terms(t: _Terms) -> None:
         ~np.isnan(t.carry) & ~np.isnan(t.forward),
         lambda i: "has both a carry and a forward: the carry follows from the forward; leave one blank",
     )
-    for name, there in (("carry", future & ~np.isnan(t.carry)), ("forward", ~np.isnan(t.forward))):
-        t.refuse(
-            there & np.isnat(t.expiry),
-            lambda i, n=name: f"has a {n} but no expiry to count it to: leave it blank, or give an expiry",  # type: ignore[misc]
-        )
+    t.refuse(
+        ((future & ~np.isnan(t.carry)) | ~np.isnan(t.forward)) & np.isnat(t.expiry),
+        lambda i: (
+            f"has a {'carry' if np.isnan(t.forward[i]) else 'forward'} but no expiry to count it to: leave it blank, "
+            "or give an expiry"
+        ),
+    )
     t.next_stage()
+
+
+def _refuse_for_kind(t: _Terms, mask: Mask, what: str) -> None:
+    t.refuse(mask, lambda i: f"of kind {t.kinds[i]} cannot have {what}")
+
+
+def _check_blank(t: _Terms, name: str) -> None:
+    filled = np.array([bool(cell) for cell in t.table.texts(name)], dtype=bool)
+    t.refuse(filled, lambda i: f"has a {name}, but kind {t.kinds[i]} has none: leave it blank")
+
+
+def _check_number(t: _Terms, name: str, number: Floats, *, signed: bool) -> None:
+    t.refuse(np.isinf(number), lambda i: f"has {name} {number[i]:g}: it must be finite")
+    if not signed:
+        t.refuse(number < 0, lambda i: f"has {name} {number[i]:g}: it must not be negative")
 
 
 def _check_settlement(t: _Terms) -> None:

@@ -16,6 +16,11 @@ from pathlib import Path
 
 from mcvar.errors import SettingError
 
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
+    "-fopenmp-simd", "-shared", "-fPIC",
+)  # fmt: skip
+
 
 def source_folder() -> Path:
     """The folder of the kernel sources: the installed package `mcvar.kernels`, else `kernels/` of the source tree.
@@ -43,12 +48,6 @@ def sources_digest() -> str:
         if path.suffix in (".cuh", ".cu", ".cpp"):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
-
-
-FLAGS = (
-    "-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-    "-fopenmp-simd", "-shared", "-fPIC",
-)  # fmt: skip
 
 
 @cache

@@ -69,8 +69,9 @@ class Snapshot:
         """The forward of each option's expiry, USD, [n].
 
         That of put-call parity in the marks, F = K / (1 - (call - put)): the median of the `_PAIRS` strikes nearest
-        to the money. The quoted forwards are asked for seconds after the marks, which in a fast market makes ten
-        times the error. Where no strike has both sides: the median of the quoted forwards.
+        to the money. The quoted forwards are asked for seconds after the marks, which in a fast market
+        makes a larger error than the marks themselves have. Where no strike has both sides: the median of the
+        quoted forwards.
         """
         forward = np.empty(len(self.name))
         call = np.array(self.option_type) == "call"

@@ -27,7 +27,7 @@ from mcvar.market import Market
 from mcvar.memory import plan
 from mcvar.models import Gaussian
 from mcvar.pricing.black import black76
-from mcvar.report import provenance
+from mcvar.provenance import provenance
 from mcvar.scenarios import Simulated
 
 UNDERLYINGS, EXPIRIES, PILLARS, POSITIONS = 10, (30, 90, 180, 365), (0.08, 0.25, 0.5, 1.0), 20

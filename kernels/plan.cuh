@@ -1,21 +1,63 @@
-// What an engine is told once: factors, groups of instruments, quantities. All arrays are columns.
+// What every stage is told: the plan of a run, made once, and the work space of one stream of tiles.
 //
-// Why: one struct with one layout serves every build; mcvar/engines/native.py fills it field by field in this
-// order. F factors, G groups, I instruments in group order, R rows. Index -1 stands for the constant 1.
+// Why: one layout serves every build; mcvar/engines/layout.py writes it field by field in this order, all fields 8
+// bytes wide. F factors, G groups, I instruments in group order, S segments, R rows, W windows. Index -1 stands for the constant 1.
+//
+// Columns are scenarios of a chunk [start, stop). Arrays [rows, columns] are stored tile by tile: TILE columns of all
+// rows, then the next TILE columns. So what one block of threads or one core works on is one piece of memory.
 
 #pragma once
 #include "portable.cuh"
 
 namespace mcvar {
 
-enum Shock : int32_t { NO_PRICE = 0, LOG = 1, SIMPLE = 2, ABSOLUTE = 3 };
-enum Family : int32_t { OPTION = 0, INTRINSIC = 1, FORWARD = 2, SPOT = 3, CASH = 4 };
+enum Shock : int64_t { NO_PRICE = 0, LOG = 1, SIMPLE = 2, ABSOLUTE = 3 };
+enum Family : int64_t { OPTION = 0, INTRINSIC = 1, FORWARD = 2, SPOT = 3, CASH = 4 };
+
+// Instruments that share their scenario vectors. Of options, [begin, direct) have a formula and [direct, end) are twins.
+struct Group {
+    int64_t family, underlying, up, down, inverse, margined;
+    int64_t begin, direct, end;
+    int64_t pillar[4];  // first pillar of its volatility, carry and rate; end
+    double left;        // years to expiry at the horizon
+};
+
+struct Pillar {
+    int64_t factor;
+    double weight;
+};
+
+// value = first P Phi(d1) - second Q Phi(d2) with d = a ln(g) / v + b / v +- c v (mcvar/pricing/black.py); options without
+// time or volatility: a = side, b = edge. `offset` is what the P&L counts from: today's value, or the premium if margined.
+struct Formula {
+    REAL a, b, c, first, second, offset, unused[2];
+};
+
+// An option whose value follows from a formula by put-call parity: formula + p P + q Q.
+struct Twin {
+    REAL p, q, offset, unused;
+};
+
+// Spot, cash, forwards.
+struct Linear {
+    double multiplier, carry_factor, forward_0, cost, value_0;
+};
+
+struct Position {
+    REAL quantity;
+#if defined(MCVAR_FLOAT)
+    int32_t at;  // instrument; in chunks: byte offset of its values in the chunk
+#else
+    int64_t at;
+#endif
+};
 
 struct Plan {
     // sizes
-    int64_t factors, groups, instruments, rows, nodes;
-    uint64_t seed;
+    int64_t factors, groups, instruments, segments, rows;
     // law: x = mean + scale L z; nodes = 0 for Gaussian moves (scale 1)
+    uint64_t seed;
+    int64_t nodes;
     const double *factor;     // [F, F] lower triangular
     const double *mean;       // [F]
     const double *log_scale;  // [nodes] of the mixing variable on [-9, 9]
@@ -26,26 +68,58 @@ struct Plan {
     // factors
     const int64_t *shock;  // [F] Shock
     const double *level;   // [F]
-    // groups
-    const int64_t *family, *underlying, *up, *down, *inverse;  // [G]
-    const int64_t *begin, *formulas;                           // [G] first instrument; options valued directly
-    const int64_t *pillar_begin;                               // [3 G + 1] vol, carry, rate of each group
-    const double *left;                                        // [G] years to expiry at the horizon
-    const int64_t *pillar_factor;
-    const double *pillar_weight;
-    // instruments, in group order; see Europeans and ForwardGroup in the Python engine
-    const double *a, *b, *c, *first, *second, *edge, *side;  // direct options
-    const int64_t *formula;                                  // other options: index of their formula
-    const double *parity_p, *parity_q;                       // other options
-    const double *premium;                                   // futures-style options: premium today, else 0
-    const double *multiplier, *carry_factor, *forward_0, *cost;  // spot, cash, forwards
-    const double *value_0;                                       // [I] reporting currency
-    // quantities, CSR over rows
-    const int64_t *row_begin, *column;
-    const double *quantity;
-    // rows in a currency of their own
+    // instruments, by their place in group order
+    const Group *group;         // [G]
+    const Pillar *pillar;
+    const Formula *formula;     // [I]
+    const Twin *twin;           // [I]
+    const int64_t *twin_begin;  // [I + 1] first twin of each formula
+    const Linear *linear;       // [I]
+    // quantities. A segment is a part of a row, short enough for one thread to add up; without chunks its positions are
+    // [segment_begin[s], segment_begin[s + 1]). With chunks of `chunk` instruments (see add_up.cu) they stand in runs:
+    // of 16 segments, in one chunk; run_count has the number of each segment.
+    int64_t chunk, chunks;
+    const int64_t *segment_begin;  // [S + 1]
+    const int64_t *run_begin;      // [S / 16, chunks]
+    const uint8_t *run_count;      // [S / 16, chunks, 16]
+    const Position *position;
+    // rows: the segments that make them up, and their own currency
+    const int64_t *part_begin;         // [R + 1]
+    const int64_t *part;               // segments
     const int64_t *row_up, *row_down;  // [R]
     const double *base, *rate_0;       // [R]
 };
+
+struct Work {
+    int64_t width;         // columns, a multiple of TILE
+    const int64_t *index;  // scenario of each column; null: start, start + 1, ...
+    double *z, *x, *price;  // [F, width]; z has a row more if F is odd
+    double *scale;          // [width]
+    REAL *dv;               // [I, width]
+    REAL *sums;             // [S, width]
+    double *pnl;            // [R, width], row by row: for stage `total` only
+    uint64_t *bad;          // least scenario x R + row whose P&L is not finite
+    // The tail: of each row the losses between two bounds, in scenario order, and what lies above. A bound is a loss
+    // and a scenario: of equal losses the earlier scenario is the worse.
+    int64_t windows, capacity;
+    const double *low, *high;          // [W, R]
+    const int64_t *low_at, *high_at;   // [W, R]
+    int64_t *kept;                     // [W, R]
+    double *loss;                      // [W, R, capacity]
+    int64_t *scenario;                 // [W, R, capacity]
+    double *above;                     // [W, R, 3] how many; sum of loss - high, of its square
+    const double *pivot;               // [R]
+    double *power;                     // [R, 4] sums of powers of loss - pivot
+    // parts of the tail, after it was sorted
+    int64_t window, first, count;
+    double *out;      // [rows, count] losses from number `first` on, or [rows, 2] sums over those worse than it
+    int64_t *out_at;  // [rows, count] their scenarios
+};
+
+// Where row `row` of an array with `rows` rows has LANES columns from `column` on.
+template <class T>
+MCVAR_FN T *cell(T *array, int64_t rows, int64_t row, int64_t column) {
+    return array + ((column / TILE) * rows + row) * TILE + column % TILE;
+}
 
 }  // namespace mcvar

@@ -2,11 +2,18 @@
 //
 // Why: every formula of the engine exists once. The host build runs and tests what the GPU runs.
 //
+// A function works on LANES scenarios at once, as arrays with a loop FOR_LANES: on the device these few live in the
+// registers of one thread and the loop is unrolled; on the host they are a block in the cache and the loop is vectorised.
+//
 // mul, add, sub, div and root below are single correctly rounded IEEE operations on every machine: on
 // the device by the _rn intrinsics, on the host because the compiler is told not to contract
 // (-ffp-contract=off). The generator is written with them, which makes its bits portable.
 
 #pragma once
+
+#ifndef REAL
+#define REAL double  // of instrument values and their sums; moves are always double
+#endif
 
 #if defined(__CUDACC__)
 #define MCVAR_FN __host__ __device__ __forceinline__
@@ -15,6 +22,8 @@
 #endif
 
 #if defined(__CUDACC_RTC__)  // NVRTC has no standard headers
+typedef signed char int8_t;
+typedef unsigned char uint8_t;
 typedef int int32_t;
 typedef unsigned int uint32_t;
 typedef long long int64_t;
@@ -25,7 +34,27 @@ typedef unsigned long long uint64_t;
 #include <cstring>
 #endif
 
+#ifndef MCVAR_SHARED  // shared memory of the size that the launcher asked for
+#define MCVAR_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#endif
+
+// Both bounds: with the first alone some compilers spill registers.
+#define MCVAR_KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
+
 namespace mcvar {
+
+// A device thread holds as many scenarios as fill 16 bytes; TILE of them, 256 bytes, lie side by side in memory.
+#if defined(MCVAR_DEVICE)
+constexpr int LANES = 16 / static_cast<int>(sizeof(REAL));
+constexpr int TILE = 256 / static_cast<int>(sizeof(REAL));
+#define FOR_LANES _Pragma("unroll") for (int n = 0; n < LANES; ++n)
+#else
+#ifndef BLOCK
+#define BLOCK (256 / static_cast<int>(sizeof(REAL)))  // scenarios at once on the host: 2,000 instruments fill half a cache
+#endif
+constexpr int LANES = BLOCK, TILE = BLOCK;
+#define FOR_LANES _Pragma("omp simd") for (int n = 0; n < LANES; ++n)
+#endif
 
 #if defined(__CUDA_ARCH__)
 MCVAR_FN double mul(double a, double b) { return __dmul_rn(a, b); }
@@ -52,5 +81,7 @@ MCVAR_FN double from_bits(int64_t bits) {
     return a;
 }
 #endif
+
+MCVAR_FN double infinity() { return from_bits(0x7FF0000000000000ll); }
 
 }  // namespace mcvar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import time
 from typing import Any
@@ -13,8 +14,12 @@ from mcvar.engines import choose
 from mcvar.errors import SettingError
 from mcvar.jobs import var
 from mcvar.memory import plan
-from mcvar.report import Report, digest_of, plain, provenance
+from mcvar.precision import Precision
+from mcvar.provenance import provenance
+from mcvar.report import Report, digest_of, plain
 from mcvar.shards import Progress
+
+_log = logging.getLogger(__name__)
 
 
 def run(config: Config | None = None, *, progress: Progress | None = None) -> Report:
@@ -45,7 +50,12 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
         if getattr(config.output, name) < least:
             raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
-    engine_name, make_engine = choose(option_name(config.engine))
+    engine = choose(
+        option_name(config.engine),
+        getattr(config.engine, "precision", Precision.fp64),
+        workers=config.executor.workers,
+        device=getattr(config.engine, "device", 0),
+    )
     given = build.inputs(config)
     market, book, count = given.market, given.book, given.scenarios.count
     levels, confidence = list(config.measure.levels), config.measure.confidence
@@ -57,7 +67,12 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         confidence=confidence,
         workers=config.executor.workers,
         memory_gb=config.executor.memory_gb,
+        engine=engine,
+        factors=len(market.factors),
+        positions=book.quantity.nnz,
+        keep=config.output.tail_rows,
     )
+    _log.info("%s %s: %s", engine.name, engine.precision.value, planned)
     result = var.run(
         market,
         book,
@@ -66,7 +81,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         levels=levels,
         confidence=confidence,
         plan=planned,
-        make_engine=make_engine,
+        engine=engine,
         keep=config.output.tail_rows,
         draw=config.output.plot_rows,
         progress=progress,
@@ -81,7 +96,12 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "configuration": settings,
         "configuration_sha256": digest_of(settings),
         "inputs": given.files,
-        "engine": {"name": engine_name, "precision": "fp64", "workers": planned.workers},
+        "engine": {
+            "name": engine.name,
+            "precision": engine.precision.value,
+            "device": engine.device_name,
+            "workers": planned.workers,
+        },
         "seed": config.scenarios.seed if isinstance(config.scenarios, SimulatedScenarios) else None,
         "scenarios": count,
         "factors": list(market.factors.name),
@@ -99,6 +119,8 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "ranks": {str(level): vars(measures.ranks(count, level, confidence)) for level in levels},
         "tail_depth": planned.depth,
         "rows_at_once": planned.rows,
+        "tail_form": planned.form,
+        "tile": planned.chunk,
         "planned_memory_gb": round(planned.memory / 1e9, 3),
         "settling_inside_horizon": result.settling,
         "notes": notes,

@@ -116,15 +116,15 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
     )
 
 
-def take_rows(book: Book, rows: slice) -> Book:
+def take_rows(book: Book, rows: NDArray[np.int64]) -> Book:
     """The same instruments, held by some of the rows."""
     return replace(
         book,
         quantity=book.quantity[rows],
-        row=book.row[rows],
-        currency=book.currency[rows],
+        row=tuple(book.row[r] for r in rows),
+        currency=tuple(book.currency[r] for r in rows),
         convert=book.convert[rows],
-        kind=book.kind[rows],
+        kind=tuple(book.kind[r] for r in rows),
     )
 
 

@@ -7,10 +7,12 @@ Exit codes: 0 done; 2 something the user can mend (the message says how); 1 a de
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,7 +91,8 @@ def task(composed: DictConfig) -> int:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         config = to_config(composed)
-        report = _with_progress(config, stderr)
+        with _told(stderr):
+            report = _with_progress(config, stderr)
         from mcvar import plot  # matplotlib is slow to import: only when there is something to draw
 
         report.write(
@@ -153,6 +156,34 @@ def _compose_and_run() -> int:
 
     hydra.main(config_path="pkg://mcvar.configs", config_name="config", version_base="1.3")(record)()
     return max(codes, default=0)
+
+
+class _Teller(logging.Handler):
+    """What the run says of itself, dimly, on the error stream."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "yellow" if record.levelno >= logging.WARNING else "dim"
+        self.console.print(record.getMessage(), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _told(console: Console) -> Iterator[None]:
+    """Log messages of mcvar go to the console alone: Hydra would print them among the results."""
+    log, teller = logging.getLogger("mcvar"), _Teller(console)
+    level, propagate = log.level, log.propagate
+    log.addHandler(teller)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(teller)
+        log.setLevel(level)
+        log.propagate = propagate
 
 
 def _with_progress(config: c.Config, console: Console) -> Report:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from mcvar.models import Drift
+from mcvar.precision import Precision
 
 # OmegaConf reads these annotations: it knows Optional[...] and List, not the newer `... | None` everywhere.
 # ruff: noqa: UP045
@@ -185,12 +186,25 @@ class NumpyEngine(EngineConfig):
 
 @dataclass
 class NativeEngine(EngineConfig):
-    """The kernels compiled for this processor by the system's C++ compiler, float64."""
+    """The kernels compiled for this processor by the system's C++ compiler."""
+
+    precision: Precision = Precision.fp64
+
+
+@dataclass
+class CudaEngine(EngineConfig):
+    """The kernels on a GPU; `device` is its number."""
+
+    precision: Precision = Precision.fp64
+    device: int = 0
 
 
 @dataclass
 class AutoEngine(EngineConfig):
-    """Native if it can be compiled, else numpy; decided once, before the run."""
+    """Cuda if there is a usable GPU, native if it can be compiled, else numpy; decided once, before the run."""
+
+    precision: Precision = Precision.fp64
+    device: int = 0
 
 
 @dataclass
@@ -265,7 +279,7 @@ OPTIONS: dict[str, dict[str, type]] = {
     "book": {"sample": SampleBook, "files": FilesBook, "deribit": DeribitBook},
     "scenarios": {"simulated": SimulatedScenarios},
     "measure": {"standard": MeasureConfig, "frtb": MeasureConfig},
-    "engine": {"numpy": NumpyEngine, "native": NativeEngine, "auto": AutoEngine},
+    "engine": {"numpy": NumpyEngine, "native": NativeEngine, "cuda": CudaEngine, "auto": AutoEngine},
     "executor": {"threads": ExecutorConfig, "serial": ExecutorConfig},
     "job": {"var": VarJob},
 }

@@ -25,7 +25,7 @@ from scipy.stats import binom
 
 from mcvar.errors import CapacityError, SettingError
 from mcvar.moments import Moments
-from mcvar.tail import Tail
+from mcvar.tail import Worst
 
 Floats = NDArray[np.float64]
 
@@ -54,6 +54,10 @@ class Estimate:
     high: Floats
     confidence: float
     method: str
+
+    def take(self, rows: NDArray[np.int64]) -> Estimate:
+        """The estimate of some of the rows, in that order."""
+        return replace(self, value=self.value[rows], stderr=self.stderr[rows], low=self.low[rows], high=self.high[rows])
 
     @staticmethod
     def stack(parts: Sequence[Estimate]) -> Estimate:
@@ -130,14 +134,28 @@ def depth(count: int, levels: Sequence[float], confidence: float) -> int:
     return max(max(r.low, r.var) for r in (ranks(count, level, confidence) for level in levels))
 
 
+def wanted(count: int, levels: Sequence[float], confidence: float) -> list[int]:
+    """Every single rank that measures at these levels read."""
+    return sorted({rank for level in levels for rank in vars(ranks(count, level, confidence)).values()})
+
+
+def spans(count: int, levels: Sequence[float], confidence: float, keep: int) -> list[tuple[int, int]]:
+    """The ranks, first to last, that measures at these levels read, and the `keep` worst.
+
+    ES needs the sum of what is worse than its span, not the losses themselves.
+    """
+    read = [ranks(count, level, confidence) for level in levels]
+    return [(1, min(max(keep, 1), count)), *((min(r.high, r.var), max(r.low, r.var)) for r in read)]
+
+
 @np.errstate(over="ignore", invalid="ignore")  # the caller refuses what is not finite, by name
-def measure(tail: Tail, moments: Moments, levels: Sequence[float], confidence: float) -> list[Estimate]:
+def measure(tail: Worst, moments: Moments, levels: Sequence[float], confidence: float) -> list[Estimate]:
     """All measures of all rows.
 
     Parameters
     ----------
-    tail : Tail
-        At least `depth(...)` deep.
+    tail : Worst
+        With all that `spans(...)` names.
     moments : Moments
         Of the LOSS.
     levels : sequence of float
@@ -157,29 +175,27 @@ def measure(tail: Tail, moments: Moments, levels: Sequence[float], confidence: f
     return [*estimates, mean(moments, confidence), standard_deviation(moments, confidence)]
 
 
-def value_at_risk(tail: Tail, level: float, confidence: float) -> Estimate:
+def value_at_risk(tail: Worst, level: float, confidence: float) -> Estimate:
     """VaR with the exact binomial interval of order statistics; stderr = (high - low) / 2 z."""
-    r = _ranks(tail, level, confidence)
-    value, low, high = (tail.loss[:, rank - 1] for rank in (r.var, r.low, r.high))
+    r = ranks(tail.count, level, confidence)
+    value, low, high = (tail.at(rank) for rank in (r.var, r.low, r.high))
     stderr = (high - low) / (2 * _z(confidence))
     return Estimate("var", level, value, stderr, low, high, confidence, "order statistics")
 
 
-def expected_shortfall(tail: Tail, level: float, confidence: float) -> Estimate:
+def expected_shortfall(tail: Worst, level: float, confidence: float) -> Estimate:
     """ES with its asymptotic interval.
 
-    N (1 - a) Var(ES) -> Var(L | L >= VaR) + a (ES - VaR)^2 (S. X. Chen, "Nonparametric estimation
-    of expected shortfall", J. Financial Econometrics 6, 2008). Needs a finite loss variance.
+    ES is VaR and the mean excess over it. N (1 - a) Var(ES) -> Var(L | L >= VaR) + a (ES - VaR)^2 (S. X. Chen,
+    "Nonparametric estimation of expected shortfall", J. Financial Econometrics 6, 2008). Needs a finite loss variance.
     """
-    r = _ranks(tail, level, confidence)
-    share = tail.count * (1 - exact(level))  # N (1 - a), exact
-    part = float(share - (r.var - 1))  # how much of L_r belongs to the worst N (1 - a)
-    beyond, last = tail.loss[:, : r.var - 1], tail.loss[:, r.var - 1]
-    value = (beyond.sum(axis=1) + part * last) / float(share)
-    spread = (((beyond - value[:, None]) ** 2).sum(axis=1) + part * (last - value) ** 2) / float(share)
-    bend = level * (value - last) ** 2
-    stderr = np.sqrt((spread + bend) / float(share))
-    return _symmetric("es", level, value, stderr, confidence, "asymptotic")
+    r = ranks(tail.count, level, confidence)
+    share = float(tail.count * (1 - exact(level)))  # N (1 - a); L_r belongs to it in part, with no excess
+    first, second = tail.excess(r.var)
+    over = first / share
+    spread = np.maximum(second / share - over**2, 0.0)
+    stderr = np.sqrt((spread + level * over**2) / share)
+    return _symmetric("es", level, tail.at(r.var) + over, stderr, confidence, "asymptotic")
 
 
 def mean(moments: Moments, confidence: float) -> Estimate:
@@ -201,16 +217,6 @@ def _symmetric(
 ) -> Estimate:
     half = _z(confidence) * stderr
     return Estimate(name, level, value, stderr, value - half, value + half, confidence, method)
-
-
-def _ranks(tail: Tail, level: float, confidence: float) -> Ranks:
-    r, kept = ranks(tail.count, level, confidence), tail.loss.shape[1]
-    if (need := max(r.low, r.var)) > kept:
-        raise CapacityError(
-            f"the tail keeps the {kept} worst of {tail.count} losses, but level {level:g} with a {confidence:g} "
-            f"interval reads {need}: keep that many (mcvar.measures.depth), or ask for a higher level"
-        )
-    return r
 
 
 def _z(confidence: float) -> float:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mcvar import measures
+from mcvar.engines import EngineChoice
+from mcvar.engines.host import cores, free_memory
 from mcvar.errors import CapacityError, SettingError
 from mcvar.shards import chunk_for, memory_per_row
+from mcvar.sweep import Spans, row_bytes
 
 _SHARE = 0.7  # of the free memory, unless the user names an amount
+_DEVICE_SHARE = 0.9  # of a GPU's: nobody else should be there
 _BASE = 400 * 2**20  # interpreter, libraries, market and book
+_LEAST_WIDTH = 1024  # scenarios of a tile on a GPU
 
 
 @dataclass(frozen=True)
@@ -22,22 +25,35 @@ class Plan:
     Parameters
     ----------
     depth : int
-        K, losses kept a row.
+        K, losses kept a row where the whole tail is kept.
+    spans : sequence of (int, int)
+        Ranks kept: one span from 1 to K for the whole tail (`form` full), else windows around those that are read.
+    form : str
+        `full` or `window`.
     rows : int
         Rows at once.
     chunk : int
-        Scenarios a task.
+        Scenarios a task of the numpy engine; of a tile, for kernels.
     workers : int
         Threads.
-    memory : int
-        Bytes, about, at the peak.
+    memory, budget : int
+        Bytes at the peak, about; bytes that were to be had.
     """
 
     depth: int
+    spans: Spans
+    form: str
     rows: int
     chunk: int
     workers: int
     memory: int
+    budget: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.memory / 1e9:.2f} of {self.budget / 1e9:.2f} GB: {self.rows:,} rows at once, {self.form} tails, "
+            f"tiles of {self.chunk:,} scenarios"
+        )
 
 
 def plan(
@@ -49,8 +65,12 @@ def plan(
     confidence: float,
     workers: int = 0,
     memory_gb: float = 0.0,
+    engine: EngineChoice | None = None,
+    factors: int = 1,
+    positions: int = 0,
+    keep: int = 1000,
 ) -> Plan:
-    """Find how many rows fit at once.
+    """Find how many rows fit at once, and in which form their tails.
 
     Parameters
     ----------
@@ -62,6 +82,12 @@ def plan(
         0: one a core.
     memory_gb : float
         0: most of what is free.
+    engine : EngineChoice, optional
+        Default: numpy.
+    factors, positions : int
+        F, and the entries of the quantities.
+    keep : int
+        Worst losses of a row that are kept in any case.
 
     Raises
     ------
@@ -74,34 +100,40 @@ def plan(
         )
     workers = workers or cores()
     depth = measures.depth(count, levels, confidence)
-    budget = int(memory_gb * 1e9) if memory_gb else int(_SHARE * free_memory())
-    panels = workers * min(instruments, 2048) * 1024 * 8 * 3
-    left = budget - _BASE - panels
-    chunk = chunk_for(rows)
-    most = left // memory_per_row(depth, chunk, workers)
-    if most < 1:
-        one = memory_per_row(depth, chunk, workers)
+    full: Spans = [(1, depth)]
+    if engine is None or engine.launcher is None:
+        budget = int(memory_gb * 1e9) if memory_gb else int(_SHARE * free_memory())
+        fixed = _BASE + workers * min(instruments, 2048) * 1024 * 8 * 3
+        chunk = chunk_for(rows)
+        forms = {"full": (full, memory_per_row(depth, chunk, workers))}
+    else:
+        on_gpu = engine.name == "cuda"
+        budget = int((_DEVICE_SHARE if on_gpu else _SHARE) * engine.launcher.free_bytes())
+        budget = int(memory_gb * 1e9) if memory_gb else budget
+        real, chunk = engine.launcher.precision.real.itemsize, engine.launcher.width
+
+        def tile(width: int) -> int:
+            return width * (8 * (3 * factors + 4) + real * instruments)
+
+        while on_gpu and tile(chunk) + 2 * real * chunk * rows > budget // 4 and chunk > _LEAST_WIDTH:
+            chunk //= 2
+        copies = 2 if engine.exact is not None else 1
+        fixed = (0 if on_gpu else _BASE) + copies * (tile(chunk) + 250 * instruments + 40 * positions)
+        beside = copies * 2 * real * chunk + 300  # segments in a tile, and what describes a row
+        window = measures.spans(count, levels, confidence, keep)
+        forms = {
+            name: (spans, row_bytes(count, spans) + beside) for name, spans in (("full", full), ("window", window))
+        }
+        if budget - fixed >= rows * forms["full"][1] or forms["full"][1] <= forms["window"][1]:
+            del forms["window"]
+    form, (spans, one) = min(forms.items(), key=lambda item: item[1][1])
+    left = budget - fixed
+    if left < one:
         fits = int(count * max(left, 0) / one)
         raise CapacityError(
-            f"{budget / 1e9:.2f} GB may be used, but the run takes {(budget - left) / 1e9:.2f} GB and each account "
+            f"{budget / 1e9:.2f} GB may be used, but the run takes {fixed / 1e9:.2f} GB and each account "
             f"{one / 1e9:.3f} GB more: raise executor.memory_gb, lower scenarios.count (about {fits} would fit), or "
             f"raise the lowest of measure.levels ({min(levels):g} keeps {depth} losses an account)"
         )
-    at_once = min(rows, most)
-    return Plan(depth, at_once, chunk, workers, _BASE + panels + at_once * memory_per_row(depth, chunk, workers))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def free_memory() -> int:
-    """Bytes available on this machine; 4 GB where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return 4 * 10**9
+    at_once = min(rows, left // one)
+    return Plan(depth, tuple(spans), form, at_once, chunk, workers, fixed + at_once * one, budget)

@@ -45,6 +45,20 @@ class Moments:
         square *= square
         return cls(value.shape[1], mean, m2, m3, square.sum(axis=1))
 
+    @classmethod
+    @np.errstate(over="ignore", invalid="ignore")
+    def of_powers(cls, count: int, pivot: Floats, powers: Floats) -> Moments:
+        """Moments from sums of the first four powers of value - pivot, [R, 4].
+
+        No digits are lost where the pivot is within a few standard deviations of the mean.
+        """
+        s1, s2, s3, s4 = powers.T
+        d = s1 / count
+        m2 = np.maximum(s2 - d * s1, 0.0)
+        m3 = s3 - 3 * d * s2 + 2 * d * d * s1
+        m4 = s4 - 4 * d * s3 + 6 * d * d * s2 - 3 * d**3 * s1
+        return cls(count, pivot + d, m2, m3, m4)
+
     @np.errstate(over="ignore", invalid="ignore")
     def merge(self, other: Moments) -> Moments:
         """Moments of both samples."""

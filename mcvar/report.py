@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import enum
 import hashlib
 import json
-import platform
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from mcvar import __version__
 from mcvar.book import Book
-from mcvar.engines.kernels import sources_digest
 from mcvar.jobs.var import VarResult, highest, severity
 from mcvar.market import Market
 from mcvar.measures import Estimate
@@ -134,17 +129,6 @@ class Report:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def provenance() -> dict[str, Any]:
-    """Versions and machine of this run."""
-    return {
-        "mcvar": __version__,
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in ("numpy", "scipy")}},
-        "kernels_sha256": sources_digest(),
-        "machine": {"system": platform.platform(), "processor": _processor()},
-    }
-
-
 def plain(value: Any) -> Any:
     """A configuration as JSON can hold it: dataclasses become mappings with their option's class, enums their names."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -160,20 +144,3 @@ def plain(value: Any) -> Any:
 def digest_of(value: Any) -> str:
     """SHA-256 of a value's JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

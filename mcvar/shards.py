@@ -16,12 +16,12 @@ from typing import TypeVar
 import numpy as np
 
 from mcvar.engines import Engine
+from mcvar.engines.device import SHARD
 from mcvar.errors import SettingError
 from mcvar.moments import Moments
 from mcvar.scenarios import BLOCK
 from mcvar.tail import Candidates, Collector, Tail, collector_width
 
-SHARD = 65_536  # scenarios whose moments are merged before they join the rest
 CHUNK = 8_192  # scenarios of one task, at most
 _CHUNK_BYTES = 256 * 2**20  # P&L of one task, at most, unless a single block is more
 

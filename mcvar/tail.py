@@ -8,12 +8,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mcvar.errors import CapacityError
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+class Worst(Protocol):
+    """What measures read of the worst losses of R rows, wherever those are kept."""
+
+    @property
+    def count(self) -> int:
+        """N, the scenarios seen."""
+        ...
+
+    def at(self, rank: int) -> Floats:
+        """The loss of that descending rank (1 = worst) of each row, [R].
+
+        Raises
+        ------
+        CapacityError
+            A rank that is not kept.
+        """
+        ...
+
+    def excess(self, rank: int) -> tuple[Floats, Floats]:
+        """Sums, over the losses worse than that of the rank, of the excess over it and of its square, [R] each."""
+        ...
+
+    def head(self, depth: int) -> Tail:
+        """The `depth` worst, or as many as are kept."""
+        ...
+
+    def row(self, r: int) -> Tail:
+        """All that is kept of one row from its worst loss on."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,6 +80,28 @@ class Tail:
         rows, n = loss.shape
         scenario = np.broadcast_to(np.arange(start, start + n), (rows, n))
         return cls(*_worst(loss, scenario, depth), count=n)
+
+    def at(self, rank: int) -> Floats:
+        """See `Worst.at`."""
+        if rank > (kept := self.loss.shape[1]):
+            raise CapacityError(
+                f"the tail keeps the {kept} worst of {self.count} losses, but a measure reads number {rank}: keep "
+                "that many (mcvar.measures.depth), or ask for a higher level"
+            )
+        return self.loss[:, rank - 1]
+
+    def excess(self, rank: int) -> tuple[Floats, Floats]:
+        """See `Worst.excess`."""
+        beyond = self.loss[:, : rank - 1] - self.at(rank)[:, None]
+        return beyond.sum(axis=1), (beyond * beyond).sum(axis=1)
+
+    def head(self, depth: int) -> Tail:
+        """See `Worst.head`."""
+        return Tail(self.loss[:, :depth].copy(), self.scenario[:, :depth].copy(), self.count)
+
+    def row(self, r: int) -> Tail:
+        """See `Worst.row`."""
+        return Tail(self.loss[r, None], self.scenario[r, None], self.count)
 
     def merge(self, other: Tail) -> Tail:
         """The tail of the scenarios of both, as deep as it is exact.

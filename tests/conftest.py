@@ -1,4 +1,6 @@
 import csv
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,15 @@ from mcvar import book, market
 from mcvar.book import Book
 from mcvar.columns import Columns
 from mcvar.correlation import given, positive
+from mcvar.engines import HostLauncher, Launcher, choose
+from mcvar.engines.cuda import CudaLauncher
+from mcvar.errors import SettingError
 from mcvar.market import Market
+from mcvar.precision import Precision
+
+sys.path.insert(0, str(Path(__file__).parent))
+import books
+from emulator import launcher as emulated
 
 Row = Mapping[str, Any]
 SHARED = Path(__file__).parents[2] / "shared"
@@ -91,3 +101,47 @@ def cases(shared: Path) -> Callable[[str], list[dict[str, str]]]:
             return list(csv.DictReader(file))
 
     return read
+
+
+@pytest.fixture(scope="session")
+def every_market(make_market: Callable[..., Market]) -> Market:
+    return books.every_factor(make_market)
+
+
+@pytest.fixture(scope="session")
+def every_book(every_market: Market, make_book: Callable[..., Book]) -> Book:
+    return books.every_kind(every_market, make_book)
+
+
+def _compiler() -> bool:
+    return bool(shutil.which("g++") or shutil.which("clang++"))
+
+
+@pytest.fixture(scope="session")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Launcher]:
+    """Launchers by name: native, cuda, or the emulated GPU with an order of its threads."""
+    built: dict[Precision, Path] = {}
+
+    def make(where: str, precision: Precision = Precision.fp64, order: str = "forward", chunk: int = 64) -> Launcher:
+        if where == "cuda":
+            return CudaLauncher(precision)
+        if not _compiler():
+            pytest.skip("no C++ compiler: the kernels cannot be built for the host")
+        if where == "native":
+            return HostLauncher(precision)
+        if precision not in built:
+            built[precision] = emulated.build(tmp_path_factory.mktemp("emulated"), precision)
+        return emulated.EmulatorLauncher(built[precision], precision, order, chunk)
+
+    return make
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of a GPU say that they did not run where there is none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if marked:
+        try:
+            choose("cuda")
+        except SettingError as error:
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=str(error)))

@@ -18,8 +18,9 @@ FILES = sorted(ROOT.rglob("*.py"))
 ORDER = [
     {"errors"}, {"columns", "philox"}, {"pricing"}, {"history", "correlation"}, {"market"},
     {"currencies", "pillars", "instruments"}, {"terms"}, {"book"}, {"models"},
-    {"scenarios"}, {"engines", "moments"}, {"tail"}, {"measures"}, {"shards"}, {"memory"}, {"jobs"}, {"config"}, {"io"},
-    {"build_market"}, {"build"}, {"report"}, {"api", "render"}, {"plot"}, {"cli"},
+    {"scenarios", "precision"}, {"engines", "moments"}, {"tail"}, {"measures", "provenance"}, {"shards", "sweep"},
+    {"memory", "rescreen"}, {"jobs"}, {"config"}, {"io"}, {"build_market"}, {"build"}, {"report"}, {"api", "render"},
+    {"plot"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.
@@ -34,10 +35,12 @@ P_AND_L = {
     "book",
     "models",
     "scenarios",
+    "precision",
     "engines",
 }
 READERS = {"tail", "moments", "measures"}
-CORE = P_AND_L | READERS | {"errors", "columns", "history", "correlation", "shards", "memory", "jobs"}
+MEETING = {"shards", "sweep", "rescreen", "memory", "jobs"}
+CORE = P_AND_L | READERS | MEETING | {"errors", "columns", "history", "correlation", "provenance"}
 OUTSIDE = {"numpy", "scipy"} | set(sys.stdlib_module_names)
 
 
@@ -68,8 +71,14 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) in CORE], ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_core_needs_numpy_and_scipy_only(path: Path) -> None:
-    allowed = OUTSIDE | {"mcvar"} | ({"threadpoolctl"} if room(path) == "shards" else set())
+    optional = {"shards": {"threadpoolctl"}, "engines": {"cupy"} if path.name == "cuda.py" else set()}
+    allowed = OUTSIDE | {"mcvar"} | optional.get(room(path), set())
     assert {name.split(".")[0] for name in imported(path)} <= allowed
+
+
+def test_cupy_is_imported_only_when_a_gpu_is_asked_for() -> None:
+    script = "import sys, mcvar.api, mcvar.engines.cuda; assert 'cupy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
 
 
 def test_the_halves_do_not_hear_of_each_other() -> None:
@@ -110,6 +119,10 @@ s = Simulated(Gaussian().law(m, 1 / 365, np.zeros(1)), 5000)
 p = plan(rows=2, instruments=1, count=5000, levels=[0.99], confidence=0.95)
 r = var.run(m, b, s, decay=1 / 365, levels=[0.99], confidence=0.95, plan=p)
 assert r.estimates[0].value[0] > 0
+from mcvar.sweep import sweep
+from mcvar.rescreen import Rescreened
+from mcvar.provenance import provenance
+provenance()
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.book import Book
-from mcvar.engines.kernels import host_library
-from mcvar.engines.native import Native
+from mcvar.engines.device import Device
+from mcvar.engines.host import HostLauncher
+from mcvar.engines.launcher import Launcher
 from mcvar.engines.reference import Reference
 from mcvar.errors import SettingError
 from mcvar.market import Market
+from mcvar.precision import Precision
 from mcvar.scenarios import Scenarios
 
-__all__ = ["Engine", "MakeEngine", "Native", "Reference", "choose"]
+__all__ = ["Device", "Engine", "EngineChoice", "HostLauncher", "Launcher", "Precision", "Reference", "choose"]
 
 _log = logging.getLogger(__name__)
 
@@ -40,26 +43,83 @@ class Engine(Protocol):
         ...
 
 
-MakeEngine = Callable[[Market, Book, Scenarios, float], Engine]
-_ENGINES: dict[str, MakeEngine] = {"numpy": Reference, "native": Native}
+@dataclass(frozen=True)
+class EngineChoice:
+    """An engine, decided: what a run uses and what its record says.
+
+    Parameters
+    ----------
+    name : str
+        `numpy`, `native` or `cuda`.
+    precision : Precision
+    launcher : Launcher or None
+        Where the kernels run; None for numpy.
+    exact : Launcher or None
+        For `mixed`: where the double precision kernels run.
+    """
+
+    name: str
+    precision: Precision = Precision.fp64
+    launcher: Launcher | None = None
+    exact: Launcher | None = None
+
+    @property
+    def device_name(self) -> str | None:
+        """The GPU; None without one."""
+        return getattr(self.launcher, "device_name", None)
+
+    def make(
+        self, market: Market, book: Book, scenarios: Scenarios, years: float, *, width: int = 0
+    ) -> Reference | Device:
+        """The engine for one book; `width`: scenarios of a tile of the kernels, 0: what the launcher likes."""
+        if self.launcher is None:
+            return Reference(market, book, scenarios, years)
+        return Device(market, book, scenarios, years, launcher=self.launcher, width=width)
 
 
-def choose(name: str) -> tuple[str, MakeEngine]:
-    """The engine of that name, and its name: `numpy`, `native`, or `auto` for the faster one that works here.
+def choose(name: str, precision: Precision = Precision.fp64, *, workers: int = 0, device: int = 0) -> EngineChoice:
+    """Decide on an engine.
+
+    Parameters
+    ----------
+    name : str
+        `numpy`, `native`, `cuda`, or `auto`: cuda if there is a usable GPU, else native if it can be compiled, else
+        numpy.
+    precision : Precision
+    workers : int
+        Threads of the native engine; 0: one a core.
+    device : int
+        Number of the GPU.
 
     Raises
     ------
     SettingError
-        `native` without a compiler: nothing falls back unasked.
+        `native` without a compiler, `cuda` without a GPU: nothing falls back unasked.
     """
-    if name == "native":
-        host_library()
+    if name == "numpy":
+        if precision is not Precision.fp64:
+            raise SettingError(f"engine=numpy is fp64 only: for engine.precision={precision.value} take native or cuda")
+        return EngineChoice(name)
     if name == "auto":
-        try:
-            host_library()
-            name = "native"
-        except SettingError as error:
-            _log.warning("engine=auto takes numpy: %s", error)
-            name = "numpy"
-        _log.info("engine=auto takes %s", name)
-    return name, _ENGINES[name]
+        for candidate in ("cuda", "native"):
+            try:
+                chosen = choose(candidate, precision, workers=workers, device=device)
+            except SettingError as error:
+                _log.info("engine=auto passes %s by: %s", candidate, error)
+            else:
+                _log.info("engine=auto takes %s", candidate)
+                return chosen
+        _log.warning("engine=auto takes numpy: there is neither a usable GPU nor a C++ compiler")
+        return choose("numpy", precision)
+    make = _launchers(name, workers, device)
+    if precision is Precision.mixed:
+        return EngineChoice(name, precision, make(Precision.fp32), make(Precision.fp64))
+    return EngineChoice(name, precision, make(precision))
+
+
+def _launchers(name: str, workers: int, device: int) -> Callable[[Precision], Launcher]:
+    if name == "native":
+        return lambda precision: HostLauncher(precision, workers)
+    from mcvar.engines.cuda import CudaLauncher  # imports cupy, which a machine without a GPU need not have
+
+    return lambda precision: CudaLauncher(precision, device)

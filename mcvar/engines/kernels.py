@@ -1,25 +1,14 @@
-"""The kernels: where their sources are, which they are, and the host build of them."""
+"""The sources of the kernels: where they are, which they are, what a device compiles."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
-import os
-import platform
-import shlex
-import shutil
-import subprocess
-import tempfile
-from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from mcvar.errors import SettingError
+from mcvar.precision import Precision
 
-FLAGS = (
-    "-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-    "-fopenmp-simd", "-shared", "-fPIC",
-)  # fmt: skip
+UNITS = ("moves.cu", "value.cu", "add_up.cu", "tail.cu")
 
 
 def source_folder() -> Path:
@@ -50,63 +39,22 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
-@cache
-def host_library() -> ctypes.CDLL:
-    """The kernels compiled by the system's C++ compiler for this processor, from the cache if they are there.
+def device_source() -> str:
+    """What a device compiles: all stages in one module."""
+    return "".join(f'#include "{unit}"\n' for unit in UNITS)
 
-    The cache folder is `MCVAR_CACHE`, else `mcvar` in `XDG_CACHE_HOME` or `~/.cache`. A library is
-    compiled under a temporary name and then renamed, so that processes that race each find a whole
-    one; none is ever overwritten, as a loaded library that changes crashes.
 
-    Raises
-    ------
-    SettingError
-        No compiler, one that fails, or a folder that cannot be written to.
+def defines(precision: Precision) -> tuple[str, ...]:
+    """Compiler options that choose the precision."""
+    return ("-DREAL=float", "-DMCVAR_FLOAT") if precision is Precision.fp32 else ("-DREAL=double",)
+
+
+def device_options(precision: Precision) -> tuple[str, ...]:
+    """Options of the run-time compiler.
+
+    The digest is among them because caches of compiled modules do not look into included files.
     """
-    compiler = shlex.split(os.environ.get("CXX", "")) or [shutil.which("g++") or shutil.which("clang++") or ""]
-    if not shutil.which(compiler[0]):
-        raise SettingError(
-            "engine=native needs a C++ compiler: install g++ or clang++, or name one in the environment variable CXX, "
-            "or take engine=numpy"
-        )
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcvar"
-    folder = Path(os.environ.get("MCVAR_CACHE") or default)
-    about = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
-    parts = (sources_digest(), about, " ".join(FLAGS), _processor_features())
-    path = folder / f"host-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
-    if not path.exists():
-        _compile(compiler, path)
-    return ctypes.CDLL(str(path))
-
-
-def _compile(compiler: list[str], path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(suffix=".so", dir=path.parent)
-    except OSError as error:
-        raise SettingError(
-            f"the folder {path.parent} for compiled kernels cannot be written to ({error.strerror}): name another "
-            "in the environment variable MCVAR_CACHE, or take engine=numpy"
-        ) from error
-    os.close(handle)
-    try:
-        command = [*compiler, *FLAGS, str(source_folder() / "host.cpp"), "-o", name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            first = "\n".join(done.stderr.splitlines()[:5])
-            raise SettingError(
-                f"{compiler[0]} cannot compile the kernels (C++17 is needed):\n{first}\n"
-                "name another compiler in the environment variable CXX, or take engine=numpy"
-            )
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _processor_features() -> str:
-    """What -march=native depends on, so that a cache shared between machines is safe."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line for line in lines if line.startswith(("flags", "Features")))
-    except (OSError, StopIteration):
-        return platform.processor() + platform.machine()
+    return (
+        "-std=c++17", f"-I{source_folder()}", "-DMCVAR_DEVICE", f"-DMCVAR_DIGEST={sources_digest()[:16]}",
+        *defines(precision),
+    )  # fmt: skip

@@ -96,7 +96,7 @@ class Reference:
                 rate_0 = ratio(self.market.factors.level, *self.book.convert[r])
                 rate_h = ratio(levels.price, *self.book.convert[r])
                 pnl[r] = (pnl[r] + self.base[r]) / rate_h - self.base[r] / rate_0
-        check_finite(self.book, pnl, start)
+        check_finite(self.book, pnl, np.arange(start, start + BLOCK))
 
 
 Panel = tuple[list[tuple[Group, Floats]], sparse.csr_array]  # groups with their value_0 [G, 1]; quantities
@@ -116,14 +116,19 @@ def _panels(parts: list[Group], value_0: Floats, quantity: sparse.csr_array) -> 
     ]
 
 
-def check_finite(book: Book, pnl: Floats, start: int) -> None:
-    """Refuse P&L [R, N] from scenario `start` on that is not finite, naming the row and the scenario."""
+def check_finite(book: Book, pnl: Floats, scenarios: NDArray[np.int64]) -> None:
+    """Refuse P&L [R, N] of the named scenarios [N] that is not finite, naming the row and the scenario."""
     if not np.isfinite(pnl).all():
         r, n = (int(i) for i in np.argwhere(~np.isfinite(pnl))[0])
-        raise McvarError(
-            f"the P&L of '{book.row[r]}' is {pnl[r, n]} in scenario {start + n}: a move there is beyond what "
-            "prices can follow. Lower the volatilities or the horizon, raise model.dof, or use shock=simple"
-        )
+        raise McvarError(not_finite(book.row[r], str(pnl[r, n]), int(scenarios[n])))
+
+
+def not_finite(row: str, value: str, scenario: int) -> str:
+    """What to say of P&L that is not finite."""
+    return (
+        f"the P&L of '{row}' is {value} in scenario {scenario}: a move there is beyond what prices can follow. "
+        "Lower the volatilities or the horizon, raise model.dof, or use shock=simple"
+    )
 
 
 def _check_values(book: Book, value_0: Floats) -> None:

@@ -7,18 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcvar import measures
 from mcvar.book import Book, take_rows
-from mcvar.engines import MakeEngine, Reference
+from mcvar.engines import Device, EngineChoice
 from mcvar.engines.levels import ratio
 from mcvar.errors import McvarError
 from mcvar.market import Market
 from mcvar.measures import Estimate
 from mcvar.memory import Plan
+from mcvar.moments import Moments
+from mcvar.rescreen import Rescreened
 from mcvar.scenarios import Scenarios
 from mcvar.shards import Progress, simulate
-from mcvar.tail import Tail
+from mcvar.sweep import MARGIN, sweep
+from mcvar.tail import Tail, Worst
+
+_NUMPY = EngineChoice("numpy")
+_WIDER = 4.0  # how much wider the margin of a row that has to run again
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def run(
     levels: Sequence[float],
     confidence: float,
     plan: Plan,
-    make_engine: MakeEngine = Reference,
+    engine: EngineChoice = _NUMPY,
     keep: int = 1000,
     draw: int = 4,
     progress: Progress | None = None,
@@ -75,48 +82,93 @@ def run(
     plan : Plan
         Workers, chunk, and how many rows fit into memory at once; rows beyond that are further
         passes over the same scenarios, which cost only time.
-    make_engine : callable
-        The engine's class.
+    engine : EngineChoice
+        What makes the P&L.
     keep, draw : int
         Losses a row in the result's tail; rows whose whole tail is kept.
     progress : callable, optional
         Called with the number of scenarios done since the last call.
     """
     start = time.perf_counter()
-    found: list[list[Estimate]] = []
-    tails: list[Tail] = []
-    drawn: dict[int, Tail] = {}
-    worst: dict[int, float] = {}
+    found: list[_Block] = []
+    passes = -(-len(book.row) // plan.rows)
+    advance = _in_scenarios(progress, passes)
+    waiting = [(np.arange(at, min(at + plan.rows, len(book.row))), MARGIN) for at in range(0, len(book.row), plan.rows)]
     settling = 0
-    advance = _in_scenarios(progress, -(-len(book.row) // plan.rows))
-    for first in range(0, len(book.row), plan.rows):
-        rows = slice(first, min(first + plan.rows, len(book.row)))
-        engine = make_engine(market, take_rows(book, rows), scenarios, decay)
-        settling = engine.settling
-        tail, moments = simulate(
-            engine, scenarios.count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=advance
-        )
-        estimates = measures.measure(tail, moments, levels, confidence)
-        _check_finite(estimates, book, first)
-        worst |= severity(highest(estimates).value.tolist(), market, book, first)
-        drawn |= {
-            r: Tail(tail.loss[r - first, None], tail.scenario[r - first, None], tail.count)
-            for r in range(rows.start, rows.stop)
-        }
-        drawn = {
-            r: drawn[r]
-            for r in sorted(drawn.keys() & worst.keys(), key=lambda r: (r >= book.accounts, -worst[r]))[:draw]
-        }
-        tails.append(Tail(tail.loss[:, :keep].copy(), tail.scenario[:, :keep].copy(), tail.count))
-        found.append(estimates)
+    while waiting:
+        rows, margin = waiting.pop(0)
+        made = engine.make(market, take_rows(book, rows), scenarios, decay, width=plan.chunk)
+        settling = made.settling
+        count = scenarios.count
+        tail: Worst
+        if isinstance(made, Device):
+            tail, moments, failed = sweep(made, count, plan.spans, margin=margin, progress=advance)
+            advance = advance if waiting else None
+            if len(failed):
+                waiting.append((rows[failed], margin * _WIDER if margin < 4 * MARGIN else np.inf))
+            if engine.exact is not None:
+                exact = Device(market, made.book, scenarios, decay, launcher=engine.exact, width=plan.chunk)
+                tail = Rescreened.of(tail, exact, measures.wanted(count, levels, confidence))
+        else:
+            tail, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=advance)
+            failed = np.zeros(0, dtype=np.int64)
+        found.append(_read(tail, moments, rows, failed, market, book, levels, confidence, keep, draw))
+        del made, tail
+    blocks = _in_row_order(found)
+    drawn = {r: tail for block in found for r, tail in block.drawn.items()}
+    worst = severity(highest(blocks.estimates).value.tolist(), market, book)
+    chosen = sorted(drawn.keys() & worst.keys(), key=lambda r: (r >= book.accounts, -worst[r]))[:draw]
     return VarResult(
-        estimates=[Estimate.stack(parts) for parts in zip(*found, strict=True)],
-        tail=Tail.stack(tails),
-        drawn=drawn,
+        estimates=blocks.estimates,
+        tail=blocks.tail,
+        drawn={r: drawn[r] for r in chosen},
         settling=settling,
         seconds=time.perf_counter() - start,
         revaluations=len(book.instruments) * scenarios.count * len(found),
     )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What was found for some rows."""
+
+    rows: NDArray[np.int64]
+    estimates: list[Estimate]
+    tail: Tail
+    drawn: dict[int, Tail]
+
+
+def _read(
+    tail: Worst,
+    moments: Moments,
+    rows: NDArray[np.int64],
+    failed: NDArray[np.int64],
+    market: Market,
+    book: Book,
+    levels: Sequence[float],
+    confidence: float,
+    keep: int,
+    draw: int,
+) -> _Block:
+    """Read a tail; rows that failed are left out."""
+    good = np.setdiff1d(np.arange(len(rows)), failed)
+    estimates = [e.take(good) for e in measures.measure(tail, moments, levels, confidence)]
+    head = tail.head(keep)
+    rows = rows[good]
+    _check_finite(estimates, book, rows)
+    worst = severity(highest(estimates).value.tolist(), market, book, rows)
+    drawn = sorted(worst, key=lambda r: (r >= book.accounts, -worst[r]))[:draw]
+    place = {int(r): int(at) for r, at in zip(rows, good, strict=True)}
+    return _Block(
+        rows, estimates, Tail(head.loss[good], head.scenario[good], head.count), {r: tail.row(place[r]) for r in drawn}
+    )
+
+
+def _in_row_order(found: Sequence[_Block]) -> _Block:
+    order = np.argsort(np.concatenate([block.rows for block in found]))
+    tail = Tail.stack([block.tail for block in found])
+    estimates = [Estimate.stack(parts).take(order) for parts in zip(*(b.estimates for b in found), strict=True)]
+    return _Block(order, estimates, Tail(tail.loss[order], tail.scenario[order], tail.count), {})
 
 
 def _in_scenarios(progress: Progress | None, passes: int) -> Progress | None:
@@ -133,22 +185,23 @@ def _in_scenarios(progress: Progress | None, passes: int) -> Progress | None:
     return advance
 
 
-def _check_finite(estimates: Sequence[Estimate], book: Book, first: int) -> None:
+def _check_finite(estimates: Sequence[Estimate], book: Book, rows: NDArray[np.int64]) -> None:
     for e in estimates:
         bad = np.flatnonzero(~(np.isfinite(e.value) & np.isfinite(e.stderr) & np.isfinite(e.low) & np.isfinite(e.high)))
         if len(bad):
             r = int(bad[0])
             raise McvarError(
-                f"{e.measure} of '{book.row[first + r]}' is {e.value[r]} +- {e.stderr[r]}: its losses are too large "
+                f"{e.measure} of '{book.row[rows[r]]}' is {e.value[r]} +- {e.stderr[r]}: its losses are too large "
                 "for double precision to square. Check the quantities, or state them in larger units"
             )
 
 
-def severity(var: Sequence[float], market: Market, book: Book, first: int = 0) -> dict[int, float]:
-    """VaR [rows from `first` on] in the run's currency, to rank rows by; the netted row is left out."""
-    worth = {
-        first + r: float(v) * float(ratio(market.factors.level, *book.convert[first + r])) for r, v in enumerate(var)
-    }
+def severity(
+    var: Sequence[float], market: Market, book: Book, rows: NDArray[np.int64] | None = None
+) -> dict[int, float]:
+    """VaR [of `rows`, default all] in the run's currency, to rank rows by; the netted row is left out."""
+    at = range(len(book.row)) if rows is None else rows.tolist()
+    worth = {r: float(v) * float(ratio(market.factors.level, *book.convert[r])) for r, v in zip(at, var, strict=True)}
     worth.pop(len(book.row) - 1, None)
     return worth
 

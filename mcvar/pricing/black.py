@@ -97,7 +97,7 @@ class Europeans:
     side : ndarray [U, 1]
         Sign of the formula.
     formula : ndarray [G - U]
-        Which formula each of the other options takes.
+        Which formula each of the other options takes, ascending.
     parity : ndarray [G - U, 2]
         What it adds to the formula: parity @ [P, Q].
     inverse : bool
@@ -145,6 +145,7 @@ class Europeans:
         by_formula = np.lexsort((in_the_money, formula))
         direct = by_formula[np.unique(formula[by_formula], return_index=True)[1]]  # [U], out of the money first
         rest = np.setdiff1d(np.arange(len(sign)), direct)
+        rest = rest[np.argsort(formula[rest], kind="stable")]
 
         k, f, sigma, m = shared.T
         side = sign[direct]

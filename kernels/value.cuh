@@ -1,0 +1,166 @@
+// Revaluation of one group of instruments in LANES scenarios: the change of value of each, in the reporting currency.
+//
+// Why: what instruments of one underlying and expiry share (growth, volatility, discounting, conversion) is computed once
+// and stays in registers or the nearest cache, so that an option costs its formula and little more. The formulas are
+// those of mcvar/engines/groups.py. What is shared is computed in double whatever REAL is.
+
+#pragma once
+#include "black.cuh"
+#include "moves.cuh"
+
+namespace mcvar {
+
+using Lane = double[LANES];
+
+MCVAR_FN void load(const Plan &p, const double *array, int64_t factor, int64_t at, Lane &out) {
+    const double *from = cell(array, p.factors, factor, at);
+    FOR_LANES { out[n] = from[n]; }
+}
+
+MCVAR_FN void store(REAL *to, const REAL (&value)[LANES]) {
+#if defined(__CUDA_ARCH__)
+    struct alignas(16) Vector {
+        REAL lane[LANES];
+    } whole;  // one instruction
+    FOR_LANES { whole.lane[n] = value[n]; }
+    *reinterpret_cast<Vector *>(to) = whole;
+#else
+    FOR_LANES { to[n] = value[n]; }
+#endif
+}
+
+// Sum of weight x move over the pillars of one kind of a group (0 volatility, 1 carry, 2 rate); false if it has none.
+MCVAR_FN bool shift(const Plan &p, const Work &w, const Group &g, int kind, int64_t at, Lane &out) {
+    FOR_LANES { out[n] = 0.0; }
+    for (int64_t k = g.pillar[kind]; k < g.pillar[kind + 1]; ++k) {
+        const double weight = p.pillar[k].weight;
+        const double *x = cell(w.x, p.factors, p.pillar[k].factor, at);
+        FOR_LANES { out[n] += weight * x[n]; }
+    }
+    return g.pillar[kind] < g.pillar[kind + 1];
+}
+
+// S[up] / S[down] in each scenario.
+MCVAR_FN void conversion(const Plan &p, const Work &w, int64_t up, int64_t down, int64_t at, Lane &out) {
+    FOR_LANES { out[n] = 1.0; }
+    if (up >= 0) load(p, w.price, up, at, out);
+    if (down >= 0) {
+        const double *price = cell(w.price, p.factors, down, at);
+        FOR_LANES { out[n] /= price[n]; }
+    }
+}
+
+// ln g and g of the forward: its growth over today's, carry moves included.
+MCVAR_FN void growth(const Plan &p, const Work &w, const Group &group, int64_t at, Lane &log_g, Lane &g) {
+    const int64_t u = group.underlying;
+    const double level = p.level[u];
+    load(p, w.price, u, at, g);
+    FOR_LANES { g[n] /= level; }
+    if (p.shock[u] == LOG) {
+        load(p, w.x, u, at, log_g);
+    } else {
+        FOR_LANES { log_g[n] = g[n] > 0.0 ? log_exact(g[n]) : -infinity(); }
+    }
+    Lane carry;
+    if (shift(p, w, group, 1, at, carry)) {
+        FOR_LANES {
+            log_g[n] += carry[n] * group.left;
+            g[n] *= exp_(carry[n] * group.left);
+        }
+    }
+}
+
+MCVAR_FN void value_options(const Plan &p, const Work &w, const Group &group, int64_t at) {
+    REAL along[LANES], over[LANES], vol[LANES], per_p[LANES], per_q[LANES], scale[LANES];
+    {
+        Lane log_g, g, move, rate;
+        growth(p, w, group, at, log_g, g);
+        if (group.family == OPTION && shift(p, w, group, 0, at, move)) {
+            FOR_LANES {
+                const double v = exp_(move[n]), inverse = 1.0 / v;
+                vol[n] = static_cast<REAL>(v);
+                over[n] = static_cast<REAL>(inverse);
+                along[n] = static_cast<REAL>(log_g[n] * inverse);
+            }
+        } else {
+            FOR_LANES {
+                vol[n] = over[n] = static_cast<REAL>(1.0);
+                along[n] = static_cast<REAL>(log_g[n]);
+            }
+        }
+        const bool inverse = group.inverse != 0;
+        FOR_LANES {
+            per_p[n] = static_cast<REAL>(inverse ? 1.0 : g[n]);
+            per_q[n] = static_cast<REAL>(inverse ? 1.0 / g[n] : 1.0);
+        }
+        conversion(p, w, group.up, group.down, at, rate);
+        if (shift(p, w, group, 2, at, move)) FOR_LANES { rate[n] *= exp_(-move[n] * group.left); }
+        FOR_LANES { scale[n] = static_cast<REAL>(rate[n]); }
+    }
+    REAL unit[LANES];  // what the offset is stated in: a premium is converted like the value, today's value was already
+    if (group.margined != 0) {
+        Lane rate;
+        conversion(p, w, group.up, group.down, at, rate);
+        FOR_LANES { unit[n] = static_cast<REAL>(rate[n]); }
+    } else {
+        FOR_LANES { unit[n] = static_cast<REAL>(1.0); }
+    }
+    const bool live = group.family == OPTION;
+    int64_t twin = p.twin_begin[group.begin];
+    for (int64_t i = group.begin; i < group.direct; ++i) {
+        const Formula f = p.formula[i];
+        const int64_t twins = p.twin_begin[i + 1];
+        REAL value[LANES], dv[LANES];
+        if (live) {
+            FOR_LANES {
+                const REAL middle = fma_(f.a, along[n], f.b * over[n]), half = f.c * vol[n];
+                value[n] = black(f.first * per_p[n], f.second * per_q[n], middle + half, middle - half);
+            }
+        } else {
+            FOR_LANES {
+                value[n] = f.a * (along[n] - f.b) > 0 ? f.first * per_p[n] - f.second * per_q[n] : static_cast<REAL>(0);
+            }
+        }
+        FOR_LANES { dv[n] = value[n] * scale[n] - f.offset * unit[n]; }
+        store(cell(w.dv, p.instruments, i, at), dv);
+        for (; twin < twins; ++twin) {
+            const Twin t = p.twin[twin];
+            FOR_LANES {
+                dv[n] = fma_(t.p, per_p[n], fma_(t.q, per_q[n], value[n])) * scale[n] - t.offset * unit[n];
+            }
+            store(cell(w.dv, p.instruments, twin, at), dv);
+        }
+    }
+}
+
+MCVAR_FN void value_linear(const Plan &p, const Work &w, const Group &group, int64_t at) {
+    Lane price, carry, rate;
+    FOR_LANES { price[n] = 1.0; }
+    if (group.family != CASH) load(p, w.price, group.underlying, at, price);
+    if (shift(p, w, group, 1, at, carry)) FOR_LANES { price[n] *= exp_(carry[n] * group.left); }
+    conversion(p, w, group.up, group.down, at, rate);
+    for (int64_t i = group.begin; i < group.end; ++i) {
+        const Linear t = p.linear[i];
+        REAL dv[LANES];
+        FOR_LANES {
+            double value = t.multiplier * price[n];
+            if (group.family == FORWARD) {
+                const double forward = t.carry_factor * price[n];
+                const double gain = group.inverse != 0 ? 1.0 / t.forward_0 - 1.0 / forward : forward - t.forward_0;
+                value = t.multiplier * gain - t.cost;
+            }
+            dv[n] = static_cast<REAL>(value * rate[n] - t.value_0);
+        }
+        store(cell(w.dv, p.instruments, i, at), dv);
+    }
+}
+
+MCVAR_FN void value_group(const Plan &p, const Work &w, const Group &group, int64_t at) {
+    if (group.family == OPTION || group.family == INTRINSIC) {
+        value_options(p, w, group, at);
+    } else {
+        value_linear(p, w, group, at);
+    }
+}
+
+}  // namespace mcvar

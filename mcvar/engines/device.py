@@ -1,0 +1,149 @@
+"""The driver of the kernels: the four lines of the reference, tile by tile, on whatever the launcher is.
+
+    z   = draw                                # normals of the factors
+    x   = move                                # correlated moves, prices
+    dv  = value                               # one revaluation an instrument
+    pnl = add_up                              # sums of the rows
+
+It is planned by the reference engine, so all engines know the same groups and coefficients and
+differ in rounding only. Market and book are uploaded once; a run then moves nothing but what it is
+asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mcvar.book import Book
+from mcvar.engines.kept import Bounds, Kept
+from mcvar.engines.launcher import Buffer, Launcher
+from mcvar.engines.layout import PLAN, WORK, factor_columns, instrument_columns, law_columns, row_columns
+from mcvar.engines.reference import Reference, check_finite, not_finite
+from mcvar.engines.segments import Segments
+from mcvar.errors import McvarError, SettingError
+from mcvar.market import Market
+from mcvar.precision import Precision
+from mcvar.scenarios import Scenarios
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_PNL = ("draw", "move", "value", "add_up")
+SHARD = 65_536  # scenarios whose moments are added up before they join the rest
+
+
+class Device:
+    """Full revaluation in kernels; the first four parameters and the attributes are those of `Reference`.
+
+    Parameters
+    ----------
+    launcher : Launcher
+        Where the kernels run.
+    width : int
+        Scenarios of a tile; 0: what the launcher likes. Does not change any result.
+
+    Raises
+    ------
+    SettingError
+        A law that the kernels do not know, or values beyond what the precision holds.
+    """
+
+    def __init__(
+        self, market: Market, book: Book, scenarios: Scenarios, years: float, *, launcher: Launcher, width: int = 0
+    ) -> None:
+        reference = Reference(market, book, scenarios, years)
+        self.market, self.book, self.scenarios, self.launcher = market, book, scenarios, launcher
+        self.value_0, self.settling = reference.value_0, reference.settling
+        real = launcher.precision.real
+        _check_range(book, reference.value_0, launcher.precision)
+        order = np.concatenate([group.index for panel, _ in reference.panels for group, _ in panel])
+        quantity = sparse.csr_array(book.quantity[:, order])
+        segments = Segments.of(quantity, real, launcher.tile, launcher.chunk)
+        columns = {
+            **law_columns(scenarios), **factor_columns(market), **instrument_columns(reference, real),
+            **row_columns(reference, segments),
+        }  # fmt: skip
+        self.held: dict[str, Buffer] = {}  # what the plan and the work space point to
+        self.plan = self._filled(PLAN, columns)
+        self.width = -(-min(width or launcher.width, SHARD) // launcher.grain) * launcher.grain
+        self.work = np.zeros((), dtype=WORK)
+        factors, size = len(market.factors), self.width
+        for name, count in (
+            ("z", 8 * (factors + factors % 2) * size), ("x", 8 * factors * size), ("price", 8 * factors * size),
+            ("scale", 8 * size), ("dv", real.itemsize * len(order) * size),
+            ("sums", real.itemsize * int(self.plan["segments"]) * size),
+        ):  # fmt: skip
+            self.held[name] = launcher.empty(count)
+            self.work[name] = self.held[name].pointer
+        self.work["width"] = size
+
+    @property
+    def rows(self) -> int:
+        """R."""
+        return len(self.book.row)
+
+    def pnl(self, start: int, stop: int) -> Floats:
+        """See `Engine.pnl`."""
+        return self._pnl(self.work, start, stop)
+
+    def pnl_at(self, scenarios: Ints) -> Floats:
+        """P&L of every row in the named scenarios, [R, n]."""
+        index = self.launcher.upload(np.ascontiguousarray(scenarios, dtype=np.int64))
+        work = self.work.copy()
+        work["index"] = index.pointer
+        return self._pnl(work, 0, len(scenarios), scenarios)
+
+    def kept(self, bounds: Bounds, capacity: int, pivot: Floats) -> Kept:
+        """A place for the losses of a run that lie between bounds, and for its moments."""
+        return Kept(self, bounds, capacity, pivot)
+
+    def run(self, work: NDArray[Any], start: int, stop: int, last: str) -> None:
+        """P&L of at most a tile of scenarios, and then the stage `last` with it."""
+        for stage in (*_PNL, last):
+            self.launcher.launch(stage, self.plan, work, start, stop)
+
+    def refuse(self, bad: int) -> None:
+        """Raise the error for the P&L that a kernel found not to be finite."""
+        scenario, row = divmod(bad, self.rows)
+        wide = "" if self.launcher.precision is Precision.fp64 else ", or take engine.precision=fp64"
+        raise McvarError(not_finite(self.book.row[row], "not finite", scenario) + wide)
+
+    def _pnl(self, work: NDArray[Any], start: int, stop: int, names: Ints | None = None) -> Floats:
+        pnl = np.empty((self.rows, stop - start))
+        out = self.launcher.empty(8 * self.rows * self.width)
+        work = work.copy()
+        work["pnl"] = out.pointer
+        for at in range(start, stop, self.width):
+            end = min(at + self.width, stop)
+            self.run(work, at, end, "total")
+            tile = self.launcher.download(out, (self.rows, self.width), np.float64)
+            pnl[:, at - start : end - start] = tile[:, : end - at]
+        check_finite(self.book, pnl, np.arange(start, stop) if names is None else names)
+        return pnl
+
+    def _filled(self, layout: np.dtype[Any], columns: dict[str, Any]) -> NDArray[Any]:
+        made = np.zeros((), dtype=layout)
+        for name, value in columns.items():
+            if isinstance(value, np.ndarray):
+                kind = {"f": np.float64, "i": np.int64}.get(value.dtype.kind, value.dtype)
+                self.held[name] = self.launcher.upload(np.ascontiguousarray(value, dtype=kind))
+                made[name] = self.held[name].pointer
+            else:
+                made[name] = value
+        return made
+
+
+def _check_range(book: Book, value_0: Floats, precision: Precision) -> None:
+    """Refuse values that a move could carry beyond the precision."""
+    most = 1e-6 * float(np.finfo(precision.real).max)
+    multiplier = np.abs(book.instruments.multiplier)
+    bad = np.flatnonzero((np.abs(value_0) > most) | (multiplier > most))
+    if len(bad):
+        names = ", ".join(f"'{book.instruments.name[i]}' ({value_0[i]:g})" for i in bad[:20])
+        raise SettingError(
+            f"{len(bad)} instruments are worth too much for engine.precision={precision.value}: {names}. "
+            "State multipliers in larger units, or take engine.precision=fp64"
+        )

@@ -1,0 +1,52 @@
+"""How a stage is spread over the threads of a device: the same for a GPU and for its emulation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from mcvar.engines.segments import BLOCK, WARP
+from mcvar.precision import Precision
+
+STRIP = 1024  # scenarios that one warp adds up (kernels/tail.cu)
+SORT_CHUNK = 4096  # losses sorted in shared memory at once (kernels/tail.cu)
+VALUE_THREADS = 128  # kernels/value.cu
+
+
+class Grid(NamedTuple):
+    """Blocks in both directions, threads a block, bytes of dynamic shared memory."""
+
+    x: int
+    y: int
+    threads: int
+    shared: int = 0
+
+
+def grid(stage: str, plan: NDArray[Any], work: NDArray[Any], start: int, stop: int, precision: Precision) -> Grid:
+    """The grid of a stage over [start, stop)."""
+    size, tile = stop - start, 256 // precision.real.itemsize
+    factors, rows = int(plan["factors"]), int(plan["rows"])
+    tiles = -(-size // tile)
+    match stage:
+        case "draw":
+            return Grid(-(-tiles * tile // 256), (factors + 1) // 2 + 1, 256)
+        case "move":
+            return Grid(-(-tiles * tile // 64), -(-factors // 64), 256)
+        case "value":
+            lanes = 16 // precision.real.itemsize
+            return Grid(int(plan["groups"]), -(-size // (lanes * VALUE_THREADS)), VALUE_THREADS)
+        case "add_up":
+            warps = int(plan["segments"]) // WARP
+            blocks = -(-warps * WARP // BLOCK)
+            shared = 2 * int(plan["chunk"]) * 256
+            return Grid(tiles, blocks, 32 * -(-warps // blocks), shared)
+        case "total":
+            return Grid(-(-size // 256), min(rows, 65_535), 256)
+        case "screen":
+            return Grid(rows, 1, 256)
+        case "sort":
+            return Grid(size, int(work["windows"]), 1024, 16 * SORT_CHUNK)
+        case "slice" | "excess":
+            return Grid(size, 1, 256)
+    raise KeyError(stage)

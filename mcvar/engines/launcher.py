@@ -1,0 +1,62 @@
+"""The seam between the driver and a machine: memory, and stages launched over it.
+
+A stage is one entry point of the kernels, with the same name and the same arguments wherever it
+runs: (plan, work space, start, stop). Grids, threads and shared memory are the launcher's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from mcvar.precision import Precision
+
+STAGES = ("draw", "move", "value", "add_up", "total", "screen", "sort", "slice", "excess")
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory of a launcher, freed when nothing refers to it; `pointer` is its address as the kernels see it."""
+
+    array: Any = field(repr=False)
+    pointer: int
+    nbytes: int
+
+
+class Launcher(Protocol):
+    """Where the stages of one precision run."""
+
+    name: str
+    precision: Precision
+    tile: int  # scenarios side by side in memory
+    chunk: int  # instruments whose values fit into shared memory; 0: none
+    grain: int  # scenarios whose moments are added up first: widths are a multiple of it
+    width: int  # scenarios of a launch that keep the machine busy, a multiple of `grain`
+
+    def upload(self, array: NDArray[Any]) -> Buffer:
+        """A copy of an array."""
+        ...
+
+    def empty(self, nbytes: int) -> Buffer:
+        """Memory with anything in it.
+
+        Raises
+        ------
+        CapacityError
+            There is not enough; the message names the setting to lower.
+        """
+        ...
+
+    def download(self, buffer: Buffer, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """What is at the head of a buffer, after all that was launched has run."""
+        ...
+
+    def launch(self, stage: str, plan: NDArray[Any], work: NDArray[Any], start: int, stop: int) -> None:
+        """Run a stage over scenarios, or for the last three rows, [start, stop); may return before it is done."""
+        ...
+
+    def free_bytes(self) -> int:
+        """Memory that can still be had."""
+        ...

@@ -1,0 +1,172 @@
+"""The plan and the work space of the kernels, field by field as in kernels/plan.cuh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcvar.engines.groups import CashGroup, ForwardGroup, Group, OptionGroup
+from mcvar.engines.levels import ratio
+from mcvar.engines.reference import Reference
+from mcvar.engines.segments import Segments
+from mcvar.errors import SettingError
+from mcvar.instruments import Kind
+from mcvar.market import FactorKind, Market, Shock
+from mcvar.models import GaussianLaw, StudentTLaw
+from mcvar.scenarios import Explicit, Scenarios, Simulated
+
+Floats = NDArray[np.float64]
+Columns = dict[str, Any]  # arrays by the name of the field that points to them; numbers
+
+_POINTER = "u8"
+PLAN = np.dtype(
+    [
+        *((name, "i8") for name in ("factors", "groups", "instruments", "segments", "rows")),
+        ("seed", "u8"),
+        ("nodes", "i8"),
+        *((name, _POINTER) for name in ("factor", "mean", "log_scale", "slope")),
+        ("given", "i8"),
+        *((name, _POINTER) for name in ("moves", "shock", "level")),
+        *((name, _POINTER) for name in ("group", "pillar", "formula", "twin", "twin_begin", "linear")),
+        ("chunk", "i8"),
+        ("chunks", "i8"),
+        *((name, _POINTER) for name in ("segment_begin", "run_begin", "run_count", "position")),
+        *((name, _POINTER) for name in ("part_begin", "part", "row_up", "row_down", "base", "rate_0")),
+    ]
+)
+WORK = np.dtype(
+    [
+        ("width", "i8"),
+        *((name, _POINTER) for name in ("index", "z", "x", "price", "scale", "dv", "sums", "pnl", "bad")),
+        ("windows", "i8"),
+        ("capacity", "i8"),
+        *((name, _POINTER) for name in ("low", "high", "low_at", "high_at", "kept", "loss", "scenario", "above")),
+        ("pivot", _POINTER),
+        ("power", _POINTER),
+        *((name, "i8") for name in ("window", "first", "count")),
+        ("out", _POINTER),
+        ("out_at", _POINTER),
+    ]
+)
+GROUP = np.dtype(
+    [
+        *((name, "i8") for name in ("family", "underlying", "up", "down", "inverse", "margined")),
+        *((name, "i8") for name in ("begin", "direct", "end")),
+        ("pillar", "i8", 4),
+        ("left", "f8"),
+    ]
+)
+_PILLAR = np.dtype([("factor", "i8"), ("weight", "f8")])
+_LINEAR = np.dtype([(name, "f8") for name in ("multiplier", "carry_factor", "forward_0", "cost", "value_0")])
+_SHOCK = {Shock.log: 1, Shock.simple: 2, Shock.absolute: 3}
+_OPTION, _INTRINSIC, _FORWARD, _SPOT, _CASH = range(5)
+
+
+def law_columns(scenarios: Scenarios) -> Columns:
+    """The law of the moves, or given moves.
+
+    Raises
+    ------
+    SettingError
+        A law that the kernels do not know.
+    """
+    none: Columns = {"seed": 0, "nodes": 0, "given": 0}
+    none |= {name: np.zeros(1) for name in ("factor", "mean", "log_scale", "slope", "moves")}
+    if isinstance(scenarios, Explicit):
+        return {**none, "given": scenarios.count, "moves": scenarios.shocks}
+    if isinstance(scenarios, Simulated):
+        law = scenarios.law
+        if isinstance(law, GaussianLaw | StudentTLaw):
+            drawn = {**none, "seed": scenarios.seed, "factor": law.factor, "mean": law.mean}
+            if isinstance(law, StudentTLaw):
+                drawn |= {"nodes": len(law.scale.slope), "log_scale": law.scale.log_scale, "slope": law.scale.slope}
+            return drawn
+    raise SettingError(
+        "the kernels know the models gaussian and student_t, and given moves: take engine=numpy for any other"
+    )
+
+
+def factor_columns(market: Market) -> Columns:
+    """Levels of the factors, and how their moves change them."""
+    factors = market.factors
+    shock = [_SHOCK[s] if k is FactorKind.price else 0 for s, k in zip(factors.shock, factors.kind, strict=True)]
+    return {"factors": len(factors), "shock": np.array(shock, dtype=np.int64), "level": factors.level}
+
+
+def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
+    """Groups, and their instruments in the order of the groups; coefficients of options in the precision `real`."""
+    parts = [(group, value_0[:, 0]) for panel, _ in reference.panels for group, value_0 in panel]
+    size = sum(len(value_0) for _, value_0 in parts)
+    formula = np.zeros(
+        size, dtype=[(n, real) for n in ("a", "b", "c", "first", "second", "offset")] + [("unused", real, 2)]
+    )
+    twin = np.zeros(size, dtype=[(n, real) for n in ("p", "q", "offset", "unused")])
+    linear = np.zeros(size, dtype=_LINEAR)
+    twin_begin = np.zeros(size + 1, dtype=np.int64)
+    head = np.zeros(len(parts), dtype=GROUP)
+    pillars: list[tuple[int, float]] = []
+    at = 0
+    for k, (group, value_0) in enumerate(parts):
+        here = slice(at, at + len(value_0))
+        begin = [len(pillars)]
+        for kind in ("vol", "carry", "rate"):
+            pillars += getattr(group, kind, ())
+            begin.append(len(pillars))
+        head[k]["begin"], head[k]["direct"], head[k]["end"], head[k]["pillar"] = at, here.stop, here.stop, begin
+        head[k]["up"], head[k]["down"] = group.convert
+        head[k]["family"] = _family(group)
+        if isinstance(group, OptionGroup):
+            head[k]["direct"] = at + len(group.options.first)
+            head[k]["margined"] = group.premium_0 is not None
+            offset = value_0 if group.premium_0 is None else group.premium_0[:, 0]
+            _options(group, offset, formula[here], twin[here], twin_begin[at : here.stop + 1], at)
+        else:
+            linear["value_0"][here] = value_0
+            for name in ("multiplier", "carry_factor", "forward_0", "cost"):
+                linear[name][here] = getattr(group, name, np.zeros(1)).reshape(-1)
+        if not isinstance(group, CashGroup):
+            head[k]["underlying"], head[k]["left"] = group.underlying, group.left  # type: ignore[attr-defined]
+            inverse = group.options.inverse if isinstance(group, OptionGroup) else group.inverse  # type: ignore[attr-defined]
+            head[k]["inverse"] = inverse
+        at = here.stop
+    return {
+        "groups": len(parts), "instruments": size, "group": head, "formula": formula, "twin": twin,
+        "twin_begin": twin_begin, "linear": linear, "pillar": np.array(pillars or [(0, 0.0)], dtype=_PILLAR),
+    }  # fmt: skip
+
+
+def row_columns(reference: Reference, segments: Segments) -> Columns:
+    """Rows: their segments, and their own currencies."""
+    book, level = reference.book, reference.market.factors.level
+    return {
+        **segments.columns,
+        "rows": len(book.row),
+        "row_up": book.convert[:, 0],
+        "row_down": book.convert[:, 1],
+        "base": reference.base,
+        "rate_0": np.array([float(ratio(level, *pair)) for pair in book.convert]),
+    }
+
+
+def _family(group: Group) -> int:
+    if isinstance(group, OptionGroup):
+        return _INTRINSIC if group.options.coefficients is None else _OPTION
+    if isinstance(group, ForwardGroup):
+        return _SPOT if group.kind is Kind.spot else _FORWARD
+    return _CASH
+
+
+def _options(group: OptionGroup, offset: Floats, formula: Any, twin: Any, twin_begin: Any, at: int) -> None:
+    """Write a group's coefficients into its part of the columns."""
+    options, direct = group.options, len(group.options.first)
+    if options.coefficients is None:
+        formula["a"][:direct], formula["b"][:direct] = options.side[:, 0], options.edge[:, 0]
+    else:
+        for k, name in enumerate("abc"):
+            formula[name][:direct] = options.coefficients[:direct, k]
+    formula["first"][:direct], formula["second"][:direct] = options.first[:, 0], options.second[:, 0]
+    formula["offset"][:direct], twin["offset"][direct:] = offset[:direct], offset[direct:]
+    twin["p"][direct:], twin["q"][direct:] = options.parity.T
+    twin_begin[: direct + 1] = at + direct + np.searchsorted(options.formula, np.arange(direct + 1))

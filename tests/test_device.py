@@ -1,0 +1,218 @@
+"""The kernels through the real driver, native and emulated: the reference's P&L and tail in any order of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from books import gross_value
+from numpy.typing import NDArray
+
+from mcvar.book import Book, take_rows
+from mcvar.engines import Device, Launcher, Reference
+from mcvar.engines.launcher import STAGES
+from mcvar.errors import McvarError, SettingError
+from mcvar.market import Market
+from mcvar.models import Gaussian, StudentT
+from mcvar.moments import Moments
+from mcvar.philox import normals
+from mcvar.precision import Precision
+from mcvar.scenarios import Explicit, Scenarios, Simulated
+from mcvar.sweep import sweep
+from mcvar.tail import Tail
+
+Floats = NDArray[np.float64]
+MakeLauncher = Callable[..., Launcher]
+YEARS = 10 / 365
+FP64, FP32 = Precision.fp64, Precision.fp32
+WORTH = np.array([1.0, 1.0, 1.0, 60_000.0, 1.1, 1.0, 1.0])  # USD for a unit of each row's currency
+TOLERANCE = {FP64: 1e-12, FP32: 3e-6}
+GPU = pytest.param("cuda", {}, marks=pytest.mark.gpu)
+PLACES = [("native", {}), *(("emulated", {"order": order}) for order in ("forward", "reversed", "shuffled"))]
+
+
+def law(market: Market, model: Any = None, count: int = 3_000, seed: int = 2**63 + 3) -> Simulated:
+    return Simulated((model or Gaussian()).law(market, YEARS, np.zeros(9)), count, seed=seed)
+
+
+def error(market: Market, book: Book, launcher: Launcher, scenarios: Scenarios, count: int) -> Floats:
+    """Largest difference from the reference of each row, relative to its gross value today or in the scenario."""
+    device, reference = (
+        Device(market, book, scenarios, YEARS, launcher=launcher),
+        Reference(market, book, scenarios, YEARS),
+    )
+    assert device.settling == reference.settling > 0
+    expected = reference.pnl(0, count) * WORTH[:, None]
+    gross = gross_value(market, book, reference.value_0)[:, None] + np.abs(expected)
+    difference = np.abs(device.pnl(0, count) * WORTH[:, None] - expected)
+    return np.asarray((difference / np.where(gross > 0, gross, 1.0)).max(axis=1))
+
+
+@pytest.mark.parametrize("model", [Gaussian(), StudentT(dof=4)], ids=["gaussian", "student_t"])
+@pytest.mark.parametrize(("place", "how"), [*PLACES, GPU])
+@pytest.mark.parametrize("precision", [FP64, FP32])
+def test_pnl_is_the_references(
+    every_market: Market, every_book: Book, launcher: MakeLauncher,
+    model: Any, place: str, how: dict[str, Any], precision: Precision,
+) -> None:  # fmt: skip
+    count = 1_500 if place == "emulated" else 10_000
+    at = launcher(place, precision, **how)
+    assert error(every_market, every_book, at, law(every_market, model), count).max() <= TOLERANCE[precision]
+
+
+@pytest.mark.parametrize("precision", [FP64, FP32])
+@pytest.mark.parametrize(("place", "how"), [*PLACES, GPU])
+def test_given_moves_at_the_edges(
+    every_market: Market,
+    every_book: Book,
+    launcher: MakeLauncher,
+    place: str,
+    how: dict[str, Any],
+    precision: Precision,
+) -> None:
+    moves = np.zeros((7, 9))
+    moves[1, :5] = [-3.0, -2.0, -0.5, -1.5, -5.0]  # simple floored at 0, absolute below 0
+    moves[2, :5] = [2.0, 1.5, 0.5, 3.0, 40.0]
+    moves[3, 5:7] = [3.0, 2.0]
+    moves[4, 5:7] = [-5.0, -4.0]
+    moves[5, 7:] = [0.2, -0.2]
+    moves[6] = 0.3
+    at = launcher(place, precision, **how)
+    assert error(every_market, every_book, at, Explicit.of(moves), 7).max() <= TOLERANCE[precision]
+
+
+@pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {"order": "reversed"}), GPU])
+def test_normals_have_the_references_bits(
+    every_market: Market, every_book: Book, launcher: MakeLauncher, place: str, how: dict[str, Any]
+) -> None:
+    count = 20_000 if place == "emulated" else 400_000
+    seed = 2**64 - 3
+    for start in (0, 2**32 - 8_192):  # beyond, the scenario fills its second counter word
+        at = launcher(place, FP64, **how)
+        device = Device(every_market, every_book, law(every_market, seed=seed), YEARS, launcher=at, width=8_192)
+        for begin in range(start, start + count // 10, device.width):
+            at.launch("draw", device.plan, device.work, begin, begin + device.width)
+            z = at.download(device.held["z"], (device.width // at.tile, 10, at.tile), np.float64)
+            want = normals(seed, begin, begin + device.width, 10)
+            assert np.array_equal(z.swapaxes(0, 1).reshape(10, -1).view(np.int64), want.view(np.int64))
+
+
+@pytest.mark.parametrize("precision", [FP64, FP32])
+@pytest.mark.parametrize(("place", "how"), [*PLACES, GPU])
+def test_tail_is_a_full_sort(
+    every_market: Market,
+    every_book: Book,
+    launcher: MakeLauncher,
+    place: str,
+    how: dict[str, Any],
+    precision: Precision,
+) -> None:
+    count, depth = 9_000 if place == "emulated" else 40_000, 300
+    scenarios = law(every_market, count=count)
+    at = launcher(place, precision, **how)
+    device = Device(every_market, every_book, scenarios, YEARS, launcher=at)
+    spans = [(1, depth), (700, 720)]
+    tail, moments, failed = sweep(device, count, spans)
+    assert len(failed) == 0
+    loss = 0.0 - device.pnl(0, count)
+    whole = Tail.of(loss, 0, 720)
+    assert np.array_equal(tail.head(depth).loss, whole.loss[:, :depth])
+    assert np.array_equal(tail.head(depth).scenario, whole.scenario[:, :depth])
+    for rank in (1, depth, 700, 720):
+        assert np.array_equal(tail.at(rank), whole.at(rank))
+        for got, want in zip(tail.excess(rank), whole.excess(rank), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-9)
+    assert np.array_equal(tail.row(3).loss[0], whole.loss[3, :depth])
+    want = Moments.of(loss)
+    np.testing.assert_allclose(moments.mean, want.mean, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(moments.variance, want.variance, rtol=1e-11)
+    np.testing.assert_allclose(moments.m4, want.m4, rtol=1e-10)
+    if precision is FP64:
+        reference = Tail.of(0.0 - Reference(every_market, every_book, scenarios, YEARS).pnl(0, count), 0, depth)
+        np.testing.assert_allclose(tail.head(depth).loss, reference.loss, rtol=1e-11, atol=1e-12)
+        assert (tail.head(depth).scenario == reference.scenario).mean() > 0.999  # equal but for ties to the last bits
+
+
+@pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {}), GPU])
+def test_any_width_start_and_stop_give_the_same_bits(
+    every_market: Market, every_book: Book, launcher: MakeLauncher, place: str, how: dict[str, Any]
+) -> None:
+    scenarios = law(every_market, StudentT(), count=5_000)
+    at = launcher(place, FP64, **how)
+    device = Device(every_market, every_book, scenarios, YEARS, launcher=at)
+    whole = device.pnl(0, 5_000)
+    for start, stop in ((0, 1), (1, 65), (1000, 3001), (4999, 5000)):
+        assert np.array_equal(device.pnl(start, stop), whole[:, start:stop])
+    named = np.array([4_999, 17, 17, 0, 2**20])
+    assert np.array_equal(device.pnl_at(named)[:, :4], whole[:, named[:4]])
+    first, moments, _ = sweep(device, 5_000, [(1, 50)])
+    for width in (at.grain, 5 * at.grain):
+        other = Device(every_market, every_book, scenarios, YEARS, launcher=at, width=width)
+        assert np.array_equal(other.pnl(0, 5_000), whole)
+        again, again_moments, _ = sweep(other, 5_000, [(1, 50)])
+        assert np.array_equal(again.head(50).loss, first.head(50).loss)
+        assert np.array_equal(again_moments.m4, moments.m4)
+
+
+@pytest.mark.parametrize("chunk", [0, 32, 64])
+@pytest.mark.parametrize("order", ["forward", "shuffled"])
+def test_chunks_of_instruments_change_no_bit(
+    every_market: Market, every_book: Book, launcher: MakeLauncher, order: str, chunk: int
+) -> None:
+    scenarios = law(every_market, count=300)
+    direct, chunked = (
+        Device(every_market, every_book, scenarios, YEARS, launcher=launcher("emulated", FP64, order, chunk=c))
+        for c in (0, chunk)
+    )
+    assert int(chunked.plan["chunk"]) == chunk
+    assert np.array_equal(direct.pnl(0, 300), chunked.pnl(0, 300))
+
+
+def test_every_stage_was_emulated(every_market: Market, every_book: Book, launcher: MakeLauncher) -> None:
+    at = launcher("emulated")
+    tail, _, _ = sweep(Device(every_market, every_book, law(every_market), YEARS, launcher=at), 3_000, [(1, 40)])
+    tail.excess(30)
+    tail.kept.engine.pnl(0, 10)
+    tail.at(3)
+    assert at.launched == set(STAGES)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {}), GPU])
+def test_a_move_beyond_all_prices_is_an_error(
+    every_market: Market, every_book: Book, launcher: MakeLauncher, place: str, how: dict[str, Any]
+) -> None:
+    moves = np.zeros((3, 9))
+    moves[2, 0] = 800.0
+    device = Device(every_market, every_book, Explicit.of(moves), 0.0, launcher=launcher(place, FP64, **how))
+    with pytest.raises(McvarError, match=r"P&L of 'all' is (inf|nan|-inf) in scenario 2"):
+        device.pnl(0, 3)
+    with pytest.raises(McvarError, match=r"P&L of 'all' is not finite in scenario 2"):
+        sweep(device, 3, [(1, 1)])
+
+
+def test_values_beyond_single_precision_are_refused_before_the_run(
+    every_market: Market, make_book: Callable[..., Book], launcher: MakeLauncher
+) -> None:
+    rows = [{"instrument": "huge", "kind": "spot", "underlying": "XYZ", "multiplier": 1e33}]
+    book = make_book(every_market, rows, [("a", "huge", 1.0)])
+    Device(every_market, book, law(every_market), YEARS, launcher=launcher("native", FP64)).pnl(0, 10)
+    with pytest.raises(SettingError, match=r"'huge' \(1e\+35\).*engine.precision=fp64"):
+        Device(every_market, book, law(every_market), YEARS, launcher=launcher("native", FP32))
+
+
+@pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {}), GPU])
+def test_a_row_outside_its_window_is_found_out(
+    every_market: Market, every_book: Book, launcher: MakeLauncher, place: str, how: dict[str, Any]
+) -> None:
+    moves = np.zeros((20_000, 9))
+    moves[:, 0] = np.linspace(0.2, -0.2, 20_000)  # the pilot sees the best of the scenarios only
+    device = Device(every_market, every_book, Explicit.of(moves), YEARS, launcher=launcher(place, FP64, **how))
+    _, _, failed = sweep(device, 20_000, [(1, 100)])
+    assert len(failed) > 0
+    book = take_rows(every_book, failed)
+    again = Device(every_market, book, Explicit.of(moves), YEARS, launcher=launcher(place, FP64, **how))
+    tail, _, failed = sweep(again, 20_000, [(1, 100)], margin=np.inf)
+    assert len(failed) == 0
+    assert np.array_equal(tail.head(100).loss, Tail.of(0.0 - again.pnl(0, 20_000), 0, 100).loss)

@@ -15,14 +15,14 @@
 // Errors measured on the host, relative to max(F, K): FP64 at most 5e-16, 6e-17 root mean square; FP32 at most 3e-7,
 // 4e-8 root mean square (rounding: the approximation itself is below 2e-8). Out of the money and for |d| < 5, FP32 errs
 // by at most 4e-6 + 7e-7 (1 + |d|) / |d1 - d2| of the value. The device's FP32 exponential and reciprocal
-// err by 2 and 1 units of the last place, the host's by 1 and 1/2: up to 1.5e-7 more.
+// err by 2 and 1 units of the last place, by their specification, the host's by 1 and 1/2: up to 3e-7 more.
 
 #pragma once
 #include "elementary.cuh"
 
 namespace mcvar {
 
-// Arguments of black_scaled are d times this: sqrt(log2(e) / 2).
+// Arguments e of `black` are d times this: sqrt(log2(e) / 2).
 constexpr double D_SCALE = 0.84932180028801904272;
 
 // Numerator and denominator of R, highest power first. In constant memory on the device: there an operand of an
@@ -72,32 +72,20 @@ MCVAR_FN float against(float a, float e) {
     return float_from_bits(float_bits(a) ^ (~float_bits(e) & static_cast<int32_t>(0x80000000u)));
 }
 
-// (e1 > 0 ? first growth : 0) - (e2 > 0 ? second : 0), of the zeros as `against`.
-MCVAR_FN double intrinsic(double first, double growth, double second, double e1, double e2) {
+// (e1 > 0 ? first : 0) - (e2 > 0 ? second : 0), of the zeros as `against`.
+MCVAR_FN double intrinsic(double first, double second, double e1, double e2) {
 #if defined(__CUDA_ARCH__)  // predicated sums: no selection of both words
     double sum = 0.0;
-    asm("{\n\t.reg .pred p;\n\tsetp.ge.s32 p, %3, 0;\n\t@p mul.f64 %0, %1, %2;\n\t}"
-        : "+d"(sum)
-        : "d"(first), "d"(growth), "r"(__double2hiint(e1)));
-    asm("{\n\t.reg .pred p;\n\tsetp.ge.s32 p, %2, 0;\n\t@p sub.f64 %0, %0, %1;\n\t}"
-        : "+d"(sum)
-        : "d"(second), "r"(__double2hiint(e2)));
+    asm("{\n\t.reg .pred p;\n\tsetp.ge.s32 p, %2, 0;\n\t@p mov.f64 %0, %1;\n\t}" : "+d"(sum) : "d"(first), "r"(__double2hiint(e1)));
+    asm("{\n\t.reg .pred p;\n\tsetp.ge.s32 p, %2, 0;\n\t@p sub.f64 %0, %0, %1;\n\t}" : "+d"(sum) : "d"(second), "r"(__double2hiint(e2)));
     return sum;
 #else
-    return (bits_of(e1) >= 0 ? first * growth : 0.0) - (bits_of(e2) >= 0 ? second : 0.0);
+    return (bits_of(e1) >= 0 ? first : 0.0) - (bits_of(e2) >= 0 ? second : 0.0);
 #endif
 }
 
-MCVAR_FN float intrinsic(float first, float growth, float second, float e1, float e2) {
-#if defined(__CUDA_ARCH__)  // the negative of it is summed: a selection cannot change the sign at no cost
-    float sum = float_bits(e2) >= 0 ? second : 0.0f;
-    asm("{\n\t.reg .pred p;\n\tsetp.ge.s32 p, %3, 0;\n\t@p fma.rn.ftz.f32 %0, %1, %2, %0;\n\t}"
-        : "+f"(sum)
-        : "f"(-first), "f"(growth), "r"(float_bits(e1)));
-    return -sum;
-#else
-    return (float_bits(e1) >= 0 ? first * growth : 0.0f) - (float_bits(e2) >= 0 ? second : 0.0f);
-#endif
+MCVAR_FN float intrinsic(float first, float second, float e1, float e2) {
+    return (float_bits(e1) >= 0 ? first : 0.0f) - (float_bits(e2) >= 0 ? second : 0.0f);
 }
 
 // 2^(-a^2), 0 <= a <= 31.9. The polynomial's error is 2.1e-16, shared by both terms of a value.
@@ -167,16 +155,15 @@ MCVAR_FN float ratio(float k) {
     return fma_(p, k, 0.341338839f);
 }
 
-// first growth Phi(d1) - second Phi(d2), where first growth phi(d1) = second phi(d2): the value of an option;
-// e = D_SCALE d.
-MCVAR_FN double black_scaled(double first, double growth, double second, double e1, double e2) {
+// first Phi(d1) - second Phi(d2), where first phi(d1) = second phi(d2): the value of an option; e = D_SCALE d.
+MCVAR_FN double black(double first, double second, double e1, double e2) {
     const double a1 = magnitude(e1), a2 = magnitude(e2);
     double p1, q1, p2, q2;
     ratio(a1, p1, q1);
     ratio(a2, p2, q2);
     const double shared = second * gauss(a2) * reciprocal(q1 * q2);
     const double apart = fma_(against(p1, e1), q2, -(against(p2, e2) * q1));
-    const double value = fma_(shared, apart, intrinsic(first, growth, second, e1, e2));
+    const double value = fma_(shared, apart, intrinsic(first, second, e1, e2));
 #if defined(__CUDA_ARCH__)  // `magnitude` has lost a NaN there
     int32_t upper = __double2hiint(value);
     asm("{\n\t.reg .pred p;\n\tsetp.nan.f64 p, %1, %2;\n\tselp.b32 %0, 0x7FF80000, %0, p;\n\t}"
@@ -188,20 +175,10 @@ MCVAR_FN double black_scaled(double first, double growth, double second, double 
 #endif
 }
 
-MCVAR_FN float black_scaled(float first, float growth, float second, float e1, float e2) {
+MCVAR_FN float black(float first, float second, float e1, float e2) {
     const float k1 = reciprocal(2.56f + fabsf(e1)), k2 = reciprocal(2.56f + fabsf(e2));
     const float apart = fma_(against(k1, e1), ratio(k1), -(against(k2, e2) * ratio(k2)));
-    return fma_(second * gauss(e2), apart, intrinsic(first, growth, second, e1, e2));
-}
-
-// first Phi(d1) - second Phi(d2), where first phi(d1) = second phi(d2).
-MCVAR_FN double black(double first, double second, double d1, double d2) {
-    return black_scaled(first, 1.0, second, D_SCALE * d1, D_SCALE * d2);
-}
-
-MCVAR_FN float black(float first, float second, float d1, float d2) {
-    const float scale = static_cast<float>(D_SCALE);
-    return black_scaled(first, 1.0f, second, scale * d1, scale * d2);
+    return fma_(second * gauss(e2), apart, intrinsic(first, second, e1, e2));
 }
 
 }  // namespace mcvar

@@ -84,31 +84,6 @@ MCVAR_FN double exp_(double x) {
     return x < -708.0 ? 0.0 : x > 709.0 ? from_bits(0x7FF0000000000000) : value;
 }
 
-// exp(x): 0 below -87, infinite above 88.7, NaN for NaN. Relative error below 8e-8 on the host, 3e-7 on the device.
-MCVAR_FN float exp_(float x) {
-    const float bounded = x < -87.0f ? -87.0f : x > 88.7f ? 88.7f : x;
-#if defined(__CUDA_ARCH__)  // the rounding error of x log2(e) is put back
-    const float y = bounded * 1.4426950408889634f;
-    const float lost = fma_(bounded, 1.925963033500e-8f, fma_(bounded, 1.4426950408889634f, -y));
-    float power;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(y));
-    const float value = fma_(power * 0.6931471805599453f, lost, power);
-#else
-    const float shifted = fma_(bounded, 1.4426950408889634f, 0x1.8p23f);
-    const float k = shifted - 0x1.8p23f;
-    const float r = fma_(k, -1.42860677e-06f, fma_(k, -0.693145752f, bounded));
-    float p = 0.00138144701f;
-    p = fma_(p, r, 0.00836878043f);
-    p = fma_(p, r, 0.0416683942f);
-    p = fma_(p, r, 0.166665201f);
-    p = fma_(p, r, 0.499999934f);
-    p = fma_(p, r, 1.0f);
-    p = fma_(p, r, 1.0f);
-    const float value = times_power(p, shifted);
-#endif
-    return x < -87.0f ? 0.0f : x > 88.7f ? float_from_bits(0x7F800000) : value;
-}
-
 // 1 / x for normal x whose reciprocal is normal. The table's error e < 2^-19 becomes e^3: at most 1 ulp in all.
 MCVAR_FN double reciprocal(double x) {
 #if defined(__CUDA_ARCH__)

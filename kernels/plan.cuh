@@ -27,13 +27,15 @@ struct Pillar {
     double weight;
 };
 
-// value = first P Phi(d1) - second Q Phi(d2) with d = a ln(g) / v + b / v +- c v (mcvar/pricing/black.py); options without
-// time or volatility: a = side, b = edge. `offset` is what the P&L counts from: today's value, or the premium if margined.
+// value = (first g Phi(d1) - second Phi(d2)) Q, with g the growth of the forward and Q = 1, or 1 / g if inverse; d times D_SCALE
+// (black.cuh) = a ln(g) / v + b / v +- c v (mcvar/pricing/black.py). Options without time or volatility: a = side, b = edge,
+// c = first - second.
+// `offset` is what the P&L counts from: today's value, or the premium if margined.
 struct Formula {
     REAL a, b, c, first, second, offset, unused[2];
 };
 
-// An option whose value follows from a formula by put-call parity: formula + p P + q Q.
+// An option whose value follows from a formula by put-call parity: (formula + p (g - 1) + q) Q.
 struct Twin {
     REAL p, q, offset, unused;
 };

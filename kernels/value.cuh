@@ -71,11 +71,12 @@ MCVAR_FN void growth(const Plan &p, const Work &w, const Group &group, int64_t a
 }
 
 MCVAR_FN void value_options(const Plan &p, const Work &w, const Group &group, int64_t at) {
-    REAL along[LANES], over[LANES], vol[LANES], per_p[LANES], per_q[LANES], scale[LANES];
+    const bool live = group.family == OPTION;
+    REAL along[LANES], over[LANES], vol[LANES], gain[LANES], scale[LANES], unit[LANES];
     {
         Lane log_g, g, move, rate;
         growth(p, w, group, at, log_g, g);
-        if (group.family == OPTION && shift(p, w, group, 0, at, move)) {
+        if (live && shift(p, w, group, 0, at, move)) {
             FOR_LANES {
                 const double v = exp_(move[n]), inverse = 1.0 / v;
                 vol[n] = static_cast<REAL>(v);
@@ -88,24 +89,16 @@ MCVAR_FN void value_options(const Plan &p, const Work &w, const Group &group, in
                 along[n] = static_cast<REAL>(log_g[n]);
             }
         }
-        const bool inverse = group.inverse != 0;
-        FOR_LANES {
-            per_p[n] = static_cast<REAL>(inverse ? 1.0 : g[n]);
-            per_q[n] = static_cast<REAL>(inverse ? 1.0 / g[n] : 1.0);
+        conversion(p, w, group.up, group.down, at, rate);
+        FOR_LANES { unit[n] = static_cast<REAL>(group.margined != 0 ? rate[n] : 1.0); }  // a premium is converted, too
+        if (shift(p, w, group, 2, at, move)) {
+            FOR_LANES { rate[n] *= exp_(-move[n] * group.left); }
         }
-        conversion(p, w, group.up, group.down, at, rate);
-        if (shift(p, w, group, 2, at, move)) FOR_LANES { rate[n] *= exp_(-move[n] * group.left); }
-        FOR_LANES { scale[n] = static_cast<REAL>(rate[n]); }
+        FOR_LANES {
+            gain[n] = static_cast<REAL>(g[n] - 1.0);  // keeps in REAL the digits that g would lose
+            scale[n] = static_cast<REAL>(group.inverse != 0 ? rate[n] / g[n] : rate[n]);
+        }
     }
-    REAL unit[LANES];  // what the offset is stated in: a premium is converted like the value, today's value was already
-    if (group.margined != 0) {
-        Lane rate;
-        conversion(p, w, group.up, group.down, at, rate);
-        FOR_LANES { unit[n] = static_cast<REAL>(rate[n]); }
-    } else {
-        FOR_LANES { unit[n] = static_cast<REAL>(1.0); }
-    }
-    const bool live = group.family == OPTION;
     int64_t twin = p.twin_begin[group.begin];
     for (int64_t i = group.begin; i < group.direct; ++i) {
         const Formula f = p.formula[i];
@@ -113,21 +106,20 @@ MCVAR_FN void value_options(const Plan &p, const Work &w, const Group &group, in
         REAL value[LANES], dv[LANES];
         if (live) {
             FOR_LANES {
-                const REAL middle = fma_(f.a, along[n], f.b * over[n]), half = f.c * vol[n];
-                value[n] = black(f.first * per_p[n], f.second * per_q[n], middle + half, middle - half);
+                const REAL middle = fma_(f.a, along[n], f.b * over[n]);
+                const REAL e1 = fma_(f.c, vol[n], middle), e2 = fma_(-f.c, vol[n], middle);
+                value[n] = black(fma_(f.first, gain[n], f.first), f.second, e1, e2);
             }
         } else {
             FOR_LANES {
-                value[n] = f.a * (along[n] - f.b) > 0 ? f.first * per_p[n] - f.second * per_q[n] : static_cast<REAL>(0);
+                value[n] = f.a * (along[n] - f.b) > 0 ? fma_(f.first, gain[n], f.c) : static_cast<REAL>(0);
             }
         }
-        FOR_LANES { dv[n] = value[n] * scale[n] - f.offset * unit[n]; }
+        FOR_LANES { dv[n] = fma_(value[n], scale[n], -f.offset * unit[n]); }
         store(cell(w.dv, p.instruments, i, at), dv);
         for (; twin < twins; ++twin) {
             const Twin t = p.twin[twin];
-            FOR_LANES {
-                dv[n] = fma_(t.p, per_p[n], fma_(t.q, per_q[n], value[n])) * scale[n] - t.offset * unit[n];
-            }
+            FOR_LANES { dv[n] = fma_(fma_(t.p, gain[n], t.q + value[n]), scale[n], -t.offset * unit[n]); }
             store(cell(w.dv, p.instruments, twin, at), dv);
         }
     }
@@ -137,7 +129,9 @@ MCVAR_FN void value_linear(const Plan &p, const Work &w, const Group &group, int
     Lane price, carry, rate;
     FOR_LANES { price[n] = 1.0; }
     if (group.family != CASH) load(p, w.price, group.underlying, at, price);
-    if (shift(p, w, group, 1, at, carry)) FOR_LANES { price[n] *= exp_(carry[n] * group.left); }
+    if (shift(p, w, group, 1, at, carry)) {
+        FOR_LANES { price[n] *= exp_(carry[n] * group.left); }
+    }
     conversion(p, w, group.up, group.down, at, rate);
     for (int64_t i = group.begin; i < group.end; ++i) {
         const Linear t = p.linear[i];

@@ -37,7 +37,7 @@ class Estimate:
     Parameters
     ----------
     measure : str
-        `var`, `es`, `mean` or `std`.
+        `var`, `es`, `mean`, `std`, or `fp32_bound`: on the error of a loss in single precision.
     level : float or None
     value, stderr, low, high : ndarray [R]
     confidence : float
@@ -210,6 +210,11 @@ def standard_deviation(moments: Moments, confidence: float) -> Estimate:
     with np.errstate(divide="ignore", invalid="ignore"):
         stderr = np.sqrt(np.maximum(fourth - value**4, 0.0) / moments.count) / (2 * value)
     return _symmetric("std", None, value, np.where(value > 0, stderr, 0.0), confidence, "asymptotic")
+
+
+def certain(name: str, value: Floats, confidence: float, method: str) -> Estimate:
+    """A number that has no sampling error."""
+    return Estimate(name, None, value, np.zeros(len(value)), value, value, confidence, method)
 
 
 def _symmetric(

@@ -25,10 +25,10 @@ _SAFETY = 4.0  # times the largest error of the audit
 _REACH = 32  # neighbours of a rank that are looked at first
 
 
-def audit(screen: Device, exact: Device, count: int) -> Floats:
-    """Largest difference of P&L between the precisions on the first scenarios, [R]."""
+def audited_bound(screen: Device, exact: Device, count: int) -> Floats:
+    """A bound on the error of a loss: some times the largest difference on the first scenarios, [R]."""
     count = min(count, AUDIT)
-    return np.asarray(np.abs(screen.pnl(0, count) - exact.pnl(0, count)).max(axis=1))
+    return np.asarray(_SAFETY * np.abs(screen.pnl(0, count) - exact.pnl(0, count)).max(axis=1))
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class Rescreened:
     bound: Floats
 
     @classmethod
-    def of(cls, screen: KeptTail, engine: Device, ranks: Sequence[int]) -> Rescreened:
+    def of(cls, screen: KeptTail, engine: Device, ranks: Sequence[int], bound: Floats) -> Rescreened:
         """Revalue what may have one of the ranks.
 
         Parameters
         ----------
         engine : Device
             In double precision.
+        bound : ndarray [R]
+            Of `audited_bound`.
         """
-        error = audit(screen.kept.engine, engine, screen.count)
-        bound = _SAFETY * error
         while True:
             exact, error = {}, np.zeros(len(bound))
             for rank in ranks:

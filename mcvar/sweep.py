@@ -59,6 +59,14 @@ class KeptTail:
         """Losses of the ranks `first` to `last` and their scenarios, from the window that holds `rank`."""
         return self.kept.slice(self._window(rank), first - 1, last - first + 1)
 
+    def failed(self) -> NDArray[np.int64]:
+        """Rows that lack a rank of a span: its window was too narrow, or held more than there was room for."""
+        inside, above = self.kept.counts()
+        wrong = inside > self.kept.capacity
+        for w, (first, last) in enumerate(self.spans):
+            wrong[w] |= (above[w] >= first) | (above[w] + inside[w] < last)
+        return np.flatnonzero(wrong.any(axis=0))
+
     def _window(self, rank: int) -> int:
         holding = [w for w, (first, last) in enumerate(self.spans) if first <= rank <= last]
         if not holding:
@@ -97,10 +105,13 @@ class _Pilot:
 
 
 def row_bytes(total: int, spans: Spans, margin: float = MARGIN) -> int:
-    """Memory that a row of a run takes for its tail, its pilots' included."""
+    """Memory that a row of a run takes for its tail, or for that of a pilot if that is more."""
     pilot = _Pilot.of(total, spans, margin)
-    own = 16 * len(spans) * pilot.capacity + 100 * len(spans)
-    return own if not pilot.count else max(own, row_bytes(pilot.count, [(r, r) for r in pilot.ranks], margin))
+    own = len(spans) * (16 * pilot.capacity + 100)
+    opening = 16 * min(total, PILOT) + 100
+    if not pilot.count:
+        return max(own, opening)
+    return max(own, opening + row_bytes(pilot.count, [(r, r) for r in pilot.ranks], margin))
 
 
 def sweep(
@@ -114,6 +125,8 @@ def sweep(
         First and last of the ranks that are wanted.
     margin : float
         Standard errors of the pilot; infinite: no pilot, everything is kept.
+    progress : callable, optional
+        Called with the number of scenarios done since the last call.
 
     Returns
     -------
@@ -123,73 +136,62 @@ def sweep(
     failed : ndarray
         Rows of which a wanted rank is not there: to be run again with a wider margin.
     """
-    pivot = np.zeros(engine.rows)
     first = min(count, PILOT)
-    opening = _Run(engine, first, [(1, 1)], np.inf, pivot)
-    pivot = opening.powers[0, :, 0] / first
-    run = _Run(engine, count, spans, margin, pivot, opening, progress)
+    opening, powers = _run(engine, first, [(1, first)], Bounds.all(engine.rows), first, np.zeros(engine.rows))
+    pivot = powers[0, :, 0] / first
+    bounds, capacity = _bounds(engine, count, spans, margin, pivot, opening)
+    del opening  # its memory is wanted
+    tail, powers = _run(engine, count, spans, bounds, capacity, pivot, progress)
     moments: Moments | None = None
-    for k, powers in enumerate(run.powers):
-        part = Moments.of_powers(min(SHARD, count - k * SHARD), pivot, powers)
+    for k, sums in enumerate(powers):
+        part = Moments.of_powers(min(SHARD, count - k * SHARD), pivot, sums)
         moments = part if moments is None else moments.merge(part)
     assert moments is not None  # count >= 1
-    return KeptTail(run.kept, spans, count), moments, run.failed
+    return tail, moments, tail.failed()
 
 
-class _Run:
-    """One pass, after the pilots that it needs. `opening` holds the first scenarios whole."""
+def _run(
+    engine: Device,
+    count: int,
+    spans: Spans,
+    bounds: Bounds,
+    capacity: int,
+    pivot: Floats,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[KeptTail, Floats]:
+    """One pass; the tail, and sums of powers [shards, R, 4]."""
+    kept = engine.kept(bounds, capacity, pivot)
+    powers = []
+    for start in range(0, count, _BATCH):
+        stop = min(start + _BATCH, count)
+        powers.append(kept.screen(start, stop, SHARD))
+        if progress is not None:
+            progress(stop - start)
+    kept.sort()
+    return KeptTail(kept, spans, count), np.concatenate(powers)
 
-    def __init__(
-        self,
-        engine: Device,
-        count: int,
-        spans: Spans,
-        margin: float,
-        pivot: Floats,
-        opening: _Run | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> None:
-        self.count, self.spans = count, spans
-        plan = _Pilot.of(count, spans, margin)
-        bounds = Bounds.all(engine.rows) if not plan.count else self._bounds(engine, plan, margin, pivot, opening)
-        if not plan.count and len(spans) > 1:
-            bounds = Bounds(*(np.repeat(column, len(spans), axis=0) for column in vars(bounds).values()))
-        self.kept = engine.kept(bounds, plan.capacity, pivot)
-        parts = []
-        for start in range(0, count, _BATCH):
-            stop = min(start + _BATCH, count)
-            parts.append(self.kept.screen(start, stop, SHARD))
-            if progress is not None:
-                progress(stop - start)
-        self.powers = np.concatenate(parts)  # [shards, R, 4]
-        self.kept.sort()
-        inside, above = self.kept.counts()
-        wrong = inside > plan.capacity
-        for w, (first, last) in enumerate(spans):
-            wrong[w] |= (above[w] >= first) | (above[w] + inside[w] < last)
-        self.failed = np.flatnonzero(wrong.any(axis=0))
 
-    def at(self, rank: int) -> tuple[Floats, NDArray[np.int64]]:
-        """Loss and scenario of a rank, [R]; -inf where it is not kept."""
-        window = next(w for w, (first, last) in enumerate(self.spans) if first <= rank <= last)
-        loss, scenario = self.kept.slice(window, rank - 1, 1)
-        return loss[:, 0], scenario[:, 0]
-
-    def _bounds(self, engine: Device, plan: _Pilot, margin: float, pivot: Floats, opening: _Run | None) -> Bounds:
-        if opening is not None and plan.count == opening.count:
-            pilot, opening.spans = opening, [(1, opening.count)]
-        else:
-            pilot = _Run(engine, plan.count, [(rank, rank) for rank in plan.ranks], margin, pivot, opening)
-        stretch = self.count / plan.count
-        shape = (len(self.spans), engine.rows)
-        low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
-        low_at, high_at = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        for w, (below, above) in enumerate(zip(plan.low, plan.high, strict=True)):
-            if below:
-                low[w], at = pilot.at(below)
-                low_at[w] = np.ceil((at + 1) * stretch)
-            if above:
-                high[w], at = pilot.at(above)
-                high_at[w] = np.floor(at * stretch)
-                high[w][at < 0] = np.inf  # the pilot lost it: no bound
-        return Bounds(low, low_at, high, high_at)
+def _bounds(
+    engine: Device, count: int, spans: Spans, margin: float, pivot: Floats, opening: KeptTail
+) -> tuple[Bounds, int]:
+    """Between which losses the spans of a run of `count` scenarios will lie, and room for what is there."""
+    plan = _Pilot.of(count, spans, margin)
+    if not plan.count:
+        return Bounds.all(engine.rows, windows=len(spans)), plan.capacity
+    pilot = opening
+    if plan.count > opening.count:
+        inner = [(rank, rank) for rank in plan.ranks]
+        pilot, _ = _run(engine, plan.count, inner, *_bounds(engine, plan.count, inner, margin, pivot, opening), pivot)
+    stretch = count / plan.count
+    shape = (len(spans), engine.rows)
+    low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
+    low_at, high_at = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    for w, (below, above) in enumerate(zip(plan.low, plan.high, strict=True)):
+        if below:
+            loss, at = pilot.part(below, below, below)
+            low[w], low_at[w] = loss[:, 0], np.ceil((at[:, 0] + 1) * stretch)
+        if above:
+            loss, at = pilot.part(above, above, above)
+            lost = at[:, 0] < 0  # by the pilot: no bound
+            high[w], high_at[w] = np.where(lost, np.inf, loss[:, 0]), np.floor(at[:, 0] * stretch)
+    return Bounds(low, low_at, high, high_at), plan.capacity

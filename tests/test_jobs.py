@@ -1,17 +1,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from books import gross_value
 
 import mcvar
 from mcvar import build, memory, plot
-from mcvar.config import Config, HorizonConfig, OutputConfig, SimulatedScenarios
+from mcvar.book import Book
+from mcvar.config import Config, HorizonConfig, NativeEngine, OutputConfig, SimulatedScenarios
+from mcvar.engines import EngineChoice, Launcher, Reference, choose
 from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs import var
+from mcvar.jobs.var import VarResult
+from mcvar.measures import spans
+from mcvar.precision import Precision
 from mcvar.report import RESULT_FILES, Report
 
 SMALL = Config(scenarios=SimulatedScenarios(count=4_000), output=OutputConfig(tail_rows=50))
@@ -120,3 +128,88 @@ def test_steps_need_a_history_and_scale_the_variance() -> None:
     assert frozen["decay_years"] == 0
     with pytest.raises(SettingError, match="drop one"):
         mcvar.run(replace(SMALL, horizon=HorizonConfig(days=1, steps=1)))
+
+
+# The same job on other engines.
+
+
+def job(engine: EngineChoice, count: int = 100_000, **changes: Any) -> tuple[Book, VarResult]:
+    given = build.inputs(replace(SMALL, scenarios=SimulatedScenarios(count=count)))
+    arguments: dict[str, Any] = {"levels": [0.95, 0.99], "confidence": 0.95}
+    plan = memory.plan(
+        rows=len(given.book.row), instruments=len(given.book.instruments), count=count, engine=engine,
+        factors=len(given.market.factors), positions=given.book.quantity.nnz, **arguments,
+    )  # fmt: skip
+    return given.book, var.run(
+        given.market, given.book, given.scenarios, decay=given.horizon.decay, plan=replace(plan, **changes),
+        engine=engine, keep=50, **arguments,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def native(launcher: Callable[..., Launcher]) -> VarResult:
+    launcher("native")  # skips where it cannot be built
+    return job(choose("native"))[1]
+
+
+def test_native_measures_are_the_references(native: VarResult) -> None:
+    _, reference = job(choose("numpy"))
+    for a, b in zip(native.estimates, reference.estimates, strict=True):
+        for name in ("value", "low", "high"):
+            scale = np.abs(b.value) + reference.estimates[-1].value  # the standard deviation: a mean loss may be near 0
+            assert (np.abs(getattr(a, name) - getattr(b, name)) <= 1e-11 * scale).all(), a.measure
+    assert (native.tail.scenario == reference.tail.scenario).mean() > 0.999
+    assert list(native.drawn) == list(reference.drawn)
+
+
+def test_windows_and_blocks_of_rows_change_nothing(native: VarResult) -> None:
+    window = spans(100_000, [0.95, 0.99], 0.95, 50)
+    for changes in ({"spans": window}, {"rows": 60}, {"chunk": 256}):
+        _, other = job(choose("native"), **changes)
+        for a, b in zip(native.estimates, other.estimates, strict=True):
+            np.testing.assert_allclose(a.value, b.value, rtol=0 if a.measure == "var" else 1e-12)
+            np.testing.assert_allclose(a.stderr, b.stderr, rtol=1e-9)
+        assert np.array_equal(native.tail.loss, other.tail.loss)
+        assert np.array_equal(native.tail.scenario, other.tail.scenario)
+        assert list(native.drawn) == list(other.drawn)
+
+
+def test_rows_that_the_pilot_misjudged_run_again(native: VarResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A margin of a fifth of a standard error is too narrow for most rows: they are run again with four times that, ...
+    monkeypatch.setattr(var, "MARGIN", 0.2)
+    _, other = job(choose("native"))
+    for a, b in zip(native.estimates, other.estimates, strict=True):
+        np.testing.assert_allclose(a.value, b.value, rtol=1e-9)
+    assert np.array_equal(native.tail.loss, other.tail.loss)
+    assert other.revaluations > native.revaluations
+
+
+def test_single_precision_is_felt_where_the_bound_says_and_mixed_is_exact(native: VarResult) -> None:
+    book, single = job(choose("native", Precision.fp32))
+    _, mixed = job(choose("native", Precision.mixed))
+    bound = next(e for e in single.estimates if e.measure == "fp32_bound").value
+    assert (bound[abs(book.quantity).sum(axis=1) > 0] > 0).all()
+    given = build.inputs(SMALL)
+    value_0 = Reference(given.market, book, given.scenarios, 1 / 365).value_0
+    gross = gross_value(given.market, book, value_0)
+    for exact, rough, same in zip(native.estimates, single.estimates, mixed.estimates, strict=False):
+        if exact.measure == "var":
+            large = exact.value >= 0.05 * gross
+            assert large.sum() > 10
+            moved = np.abs(rough.value - exact.value)
+            assert (moved[large] < 3e-5 * exact.value[large]).all()  # most by far less
+            assert (moved <= bound).all()
+            for name in ("value", "low", "high", "stderr"):
+                assert np.array_equal(getattr(same, name), getattr(exact, name))
+        if exact.measure == "es":
+            assert (np.abs(same.value - exact.value) <= bound).all()
+
+
+def test_a_run_records_its_precision(launcher: Callable[..., Launcher]) -> None:
+    launcher("native")
+    report = mcvar.run(replace(SMALL, engine=NativeEngine(precision=Precision.fp32)))
+    assert report.record["engine"]["precision"] == "fp32"
+    assert "engine.precision=mixed" in report.notes[-1]
+    assert "fp32_bound" in report.measures().column("measure").to_pylist()
+    with pytest.raises(SettingError, match="numpy is fp64 only"):
+        choose("numpy", Precision.mixed)

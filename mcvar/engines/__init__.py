@@ -55,7 +55,7 @@ class EngineChoice:
     launcher : Launcher or None
         Where the kernels run; None for numpy.
     exact : Launcher or None
-        For `mixed`: where the double precision kernels run.
+        Unless the precision is fp64: where the kernels in double precision run.
     """
 
     name: str
@@ -112,9 +112,9 @@ def choose(name: str, precision: Precision = Precision.fp64, *, workers: int = 0
         _log.warning("engine=auto takes numpy: there is neither a usable GPU nor a C++ compiler")
         return choose("numpy", precision)
     make = _launchers(name, workers, device)
-    if precision is Precision.mixed:
-        return EngineChoice(name, precision, make(Precision.fp32), make(Precision.fp64))
-    return EngineChoice(name, precision, make(precision))
+    if precision is Precision.fp64:
+        return EngineChoice(name, precision, make(precision))
+    return EngineChoice(name, precision, make(Precision.fp32), make(Precision.fp64))
 
 
 def _launchers(name: str, workers: int, device: int) -> Callable[[Precision], Launcher]:

@@ -31,10 +31,11 @@ class Bounds:
     high_at: Ints
 
     @classmethod
-    def all(cls, rows: int) -> Bounds:
-        """One window that holds everything."""
-        low, high = np.full((1, rows), -np.inf), np.full((1, rows), np.inf)
-        return cls(low, np.zeros((1, rows), np.int64), high, np.zeros((1, rows), np.int64))
+    def all(cls, rows: int, windows: int = 1) -> Bounds:
+        """Windows that hold everything."""
+        shape = (windows, rows)
+        none = np.zeros(shape, np.int64)
+        return cls(np.full(shape, -np.inf), none, np.full(shape, np.inf), none)
 
 
 class Kept:

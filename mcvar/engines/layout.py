@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from mcvar.engines.groups import CashGroup, ForwardGroup, Group, OptionGroup
 from mcvar.engines.levels import ratio
@@ -61,6 +62,7 @@ GROUP = np.dtype(
 _PILLAR = np.dtype([("factor", "i8"), ("weight", "f8")])
 _LINEAR = np.dtype([(name, "f8") for name in ("multiplier", "carry_factor", "forward_0", "cost", "value_0")])
 _SHOCK = {Shock.log: 1, Shock.simple: 2, Shock.absolute: 3}
+D_SCALE = float(np.sqrt(np.log2(np.e) / 2))  # kernels/black.cuh: the exponential is then a power of two
 _OPTION, _INTRINSIC, _FORWARD, _SPOT, _CASH = range(5)
 
 
@@ -121,7 +123,9 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
             head[k]["direct"] = at + len(group.options.first)
             head[k]["margined"] = group.premium_0 is not None
             offset = value_0 if group.premium_0 is None else group.premium_0[:, 0]
-            _options(group, offset, formula[here], twin[here], twin_begin[at : here.stop + 1], at)
+            worth = float(ratio(reference.market.factors.level, *group.convert))
+            twins = _options(group, offset, worth, formula[here], twin[here])
+            twin_begin[at : at + len(twins)] = at + twins
         else:
             linear["value_0"][here] = value_0
             for name in ("multiplier", "carry_factor", "forward_0", "cost"):
@@ -158,15 +162,33 @@ def _family(group: Group) -> int:
     return _CASH
 
 
-def _options(group: OptionGroup, offset: Floats, formula: Any, twin: Any, twin_begin: Any, at: int) -> None:
-    """Write a group's coefficients into its part of the columns."""
+def _options(group: OptionGroup, offset: Floats, worth: float, formula: Any, twin: Any) -> NDArray[np.int64]:
+    """Write a group's coefficients into its part of the columns; returns where the twins of each formula begin.
+
+    What rounding the coefficients does to a value today goes into the offset, so that it cancels in the
+    P&L and only its change with the market remains. `worth`: today's value of a unit of the settlement currency.
+    """
     options, direct = group.options, len(group.options.first)
+    first, second, side = options.first[:, 0], options.second[:, 0], options.side[:, 0]
     if options.coefficients is None:
-        formula["a"][:direct], formula["b"][:direct] = options.side[:, 0], options.edge[:, 0]
+        a, b, c = side, options.edge[:, 0], first - second
     else:
-        for k, name in enumerate("abc"):
-            formula[name][:direct] = options.coefficients[:direct, k]
-    formula["first"][:direct], formula["second"][:direct] = options.first[:, 0], options.second[:, 0]
-    formula["offset"][:direct], twin["offset"][direct:] = offset[:direct], offset[direct:]
-    twin["p"][direct:], twin["q"][direct:] = options.parity.T
-    twin_begin[: direct + 1] = at + direct + np.searchsorted(options.formula, np.arange(direct + 1))
+        a, b, c = D_SCALE * options.coefficients[:direct].T
+    p, q = options.parity[:, 0], options.parity.sum(axis=1)
+    head, rest = formula[:direct], twin[direct:]
+    for name, column in (("a", a), ("b", b), ("c", c), ("first", first), ("second", second)):
+        head[name] = column
+    rest["p"], rest["q"] = p, q
+
+    def value(of: Any) -> Floats:
+        if options.coefficients is None:
+            return np.where(of["a"] * -of["b"] > 0, of["c"], 0.0)
+        e, half = of["b"].astype(np.float64), of["c"].astype(np.float64)
+        return np.asarray(of["first"] * ndtr((e + half) / D_SCALE) - of["second"] * ndtr((e - half) / D_SCALE))
+
+    exact = {"a": a, "b": b, "c": c, "first": first, "second": second}
+    rounded = value(head) - value(exact)
+    unit = 1.0 if group.premium_0 is not None else worth  # a premium is stated in the settlement currency
+    head["offset"] = offset[:direct] + unit * rounded
+    rest["offset"] = offset[direct:] + unit * (rounded[options.formula] + rest["q"] - q)
+    return direct + np.searchsorted(options.formula, np.arange(direct + 1))

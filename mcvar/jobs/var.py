@@ -17,8 +17,8 @@ from mcvar.errors import McvarError
 from mcvar.market import Market
 from mcvar.measures import Estimate
 from mcvar.memory import Plan
-from mcvar.moments import Moments
-from mcvar.rescreen import Rescreened
+from mcvar.precision import Precision
+from mcvar.rescreen import AUDIT, Rescreened, audited_bound
 from mcvar.scenarios import Scenarios
 from mcvar.shards import Progress, simulate
 from mcvar.sweep import MARGIN, sweep
@@ -35,7 +35,7 @@ class VarResult:
     Parameters
     ----------
     estimates : list of Estimate
-        VaR and ES at each level, mean and std; arrays are [R].
+        VaR and ES at each level, mean and std, and in single precision the bound on its error; arrays are [R].
     tail : Tail
         The `keep` worst losses of every row.
     drawn : dict of int to Tail
@@ -98,9 +98,9 @@ def run(
     while waiting:
         rows, margin = waiting.pop(0)
         made = engine.make(market, take_rows(book, rows), scenarios, decay, width=plan.chunk)
-        settling = made.settling
-        count = scenarios.count
+        settling, count = made.settling, scenarios.count
         tail: Worst
+        bound: NDArray[np.float64] | None = None
         if isinstance(made, Device):
             tail, moments, failed = sweep(made, count, plan.spans, margin=margin, progress=advance)
             advance = advance if waiting else None
@@ -108,11 +108,17 @@ def run(
                 waiting.append((rows[failed], margin * _WIDER if margin < 4 * MARGIN else np.inf))
             if engine.exact is not None:
                 exact = Device(market, made.book, scenarios, decay, launcher=engine.exact, width=plan.chunk)
-                tail = Rescreened.of(tail, exact, measures.wanted(count, levels, confidence))
+                bound = audited_bound(made, exact, count)
+                if engine.precision is Precision.mixed:
+                    tail = Rescreened.of(tail, exact, measures.wanted(count, levels, confidence), bound)
+                    bound = tail.bound
         else:
             tail, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=advance)
             failed = np.zeros(0, dtype=np.int64)
-        found.append(_read(tail, moments, rows, failed, market, book, levels, confidence, keep, draw))
+        estimates = measures.measure(tail, moments, levels, confidence)
+        if bound is not None:
+            estimates.append(measures.certain("fp32_bound", bound, confidence, f"audit of {AUDIT} scenarios"))
+        found.append(_read(tail, estimates, rows, failed, market, book, keep, draw))
         del made, tail
     blocks = _in_row_order(found)
     drawn = {r: tail for block in found for r, tail in block.drawn.items()}
@@ -140,19 +146,17 @@ class _Block:
 
 def _read(
     tail: Worst,
-    moments: Moments,
+    estimates: list[Estimate],
     rows: NDArray[np.int64],
     failed: NDArray[np.int64],
     market: Market,
     book: Book,
-    levels: Sequence[float],
-    confidence: float,
     keep: int,
     draw: int,
 ) -> _Block:
     """Read a tail; rows that failed are left out."""
     good = np.setdiff1d(np.arange(len(rows)), failed)
-    estimates = [e.take(good) for e in measures.measure(tail, moments, levels, confidence)]
+    estimates = [e.take(good) for e in estimates]
     head = tail.head(keep)
     rows = rows[good]
     _check_finite(estimates, book, rows)

@@ -30,19 +30,28 @@ from mcvar import measures
 from mcvar.engines import Device, choose
 from mcvar.precision import Precision
 from mcvar.provenance import provenance
-from mcvar.rescreen import Rescreened
+from mcvar.rescreen import Rescreened, audited_bound
 from mcvar.sweep import sweep
 from mcvar.tail import Tail
 
 LEVELS, CONFIDENCE = [0.99], 0.95
 TOLERANCE = {Precision.fp64: 1e-12, Precision.fp32: 2e-6}
-START = "import time; t = time.perf_counter(); from mcvar.engines import choose; from mcvar.precision import Precision; \
-choose('cuda', Precision.{}); print(time.perf_counter() - t)"
+START = """
+import time
+start = time.perf_counter()
+from mcvar.engines import choose
+from mcvar.precision import Precision
+choose("cuda", Precision.{})
+print(time.perf_counter() - start)
+"""
 
 
 def median(times: list[float]) -> dict[str, Any]:
     """Median, least and most, in milliseconds."""
-    return {"median_ms": round(1e3 * statistics.median(times), 3), "range_ms": [round(1e3 * f(times), 3) for f in (min, max)]}
+    return {
+        "median_ms": round(1e3 * statistics.median(times), 3),
+        "range_ms": [round(1e3 * f(times), 3) for f in (min, max)],
+    }
 
 
 def starts() -> dict[str, Any]:
@@ -53,7 +62,11 @@ def starts() -> dict[str, Any]:
             for start in ("cold", "warm"):
                 environment = {**os.environ, "CUPY_CACHE_DIR": cache}
                 done = subprocess.run(
-                    [sys.executable, "-c", START.format(precision)], env=environment, check=True, capture_output=True, text=True
+                    [sys.executable, "-c", START.format(precision)],
+                    env=environment,
+                    check=True,
+                    capture_output=True,
+                    text=True,
                 )
                 found[f"{start}_{precision}_seconds"] = round(float(done.stdout), 2)
     return found
@@ -90,7 +103,7 @@ def headline(market: Any, book: Any, precision: Precision, count: int, repeat: i
     choice = choose("cuda", precision)
     began = time.perf_counter()
     engine = choice.make(market, book, scenarios, YEARS)
-    exact = Device(market, book, scenarios, YEARS, launcher=choice.exact) if choice.exact else None
+    exact = engine.beside(choice.exact) if choice.exact else None
     prepared = time.perf_counter() - began
     assert isinstance(engine, Device)
     error = check(engine, market, book, scenarios)
@@ -99,14 +112,18 @@ def headline(market: Any, book: Any, precision: Precision, count: int, repeat: i
     spans = [(1, measures.depth(count, LEVELS, CONFIDENCE))]
     small, _, _ = sweep(engine, 50_000, [(1, 600)])
     whole = Tail.of(0.0 - engine.pnl(0, 50_000), 0, 600)
-    if not (np.array_equal(small.head(600).loss, whole.loss) and np.array_equal(small.head(600).scenario, whole.scenario)):
+    if not (
+        np.array_equal(small.head(600).loss, whole.loss) and np.array_equal(small.head(600).scenario, whole.scenario)
+    ):
         sys.exit("the tail is not that of a full sort: not timed")
 
     def job() -> Any:
         tail, moments, failed = sweep(engine, count, spans)
         assert len(failed) == 0
         if exact is not None:
-            tail = Rescreened.of(tail, exact, measures.wanted(count, LEVELS, CONFIDENCE))
+            bound = audited_bound(engine, exact, count)
+            if precision is Precision.mixed:
+                tail = Rescreened.of(tail, exact, measures.wanted(count, LEVELS, CONFIDENCE), bound)
         return measures.measure(tail, moments, LEVELS, CONFIDENCE)
 
     times = timed(job, repeat)

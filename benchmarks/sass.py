@@ -180,7 +180,7 @@ class Kernel:
     def round_trip(self, start: int) -> Block | None:
         """The fewest instructions from the head of a block around to it again; None if it is on no cycle."""
         done: set[int] = set()
-        queue = [(len(self.blocks[start]), start, (start,))]
+        queue: list[tuple[int, int, tuple[int, ...]]] = [(len(self.blocks[start]), start, (start,))]
         while queue:
             length, block, way = heapq.heappop(queue)
             if block in done:

@@ -91,5 +91,5 @@ def test_headline_job(benchmark: BenchmarkFixture, full: bool) -> None:
     outcome = json.loads(benchmark.pedantic(job, rounds=1))
     assert outcome["peak_memory_gb"] < 3
     for name, engine in outcome["engines"].items():
-        assert engine["largest_error_of_gross_value"] < 1e-12
+        assert engine["largest_error_of_gross_value"] < (2e-6 if name in ("native fp32", "native mixed") else 1e-12)
         benchmark.extra_info[name] = engine["revaluations_per_second"]

@@ -1,11 +1,18 @@
 // The stages on the host: what the .cu files do with a grid of threads, done with OpenMP over blocks of scenarios or rows.
 //
 // Why: numpy writes every intermediate array to memory; here a block of scenarios of all factors and instruments stays
-// in the cache of one core, and the compiler vectorises each loop over its lanes. Entry points have the names, the
-// order and the arguments of those of the .cu files; columns [start, stop) are scenarios, and rows for the last three.
+// in the cache of one core, and the compiler vectorises each loop over its lanes. Stages have the names, the order and the
+// arguments of those of the .cu files; the four that make P&L are one entry point, `pnl`, as a block must not leave its
+// core between them. Columns [start, stop) are scenarios, and rows for the last three.
 
 #include <algorithm>
 #include <vector>
+
+#if defined(_OPENMP)
+#include <omp.h>
+#else
+static int omp_get_thread_num() { return 0; }
+#endif
 
 #include "tail.cuh"
 
@@ -20,95 +27,95 @@ extern "C" void mcvar_threads(int count) { threads = count; }
 #define PARALLEL_BLOCKS(at) \
     _Pragma("omp parallel for schedule(static) num_threads(threads)") for (int64_t at = 0; at < stop - start; at += LANES)
 
+// The four stages of a block of LANES columns from `at` on, as in the .cu files.
+
 // Normals of all factors, and the scale of the law.
-STAGE(draw) {
-    const Plan &p = *plan;
-    const Work &w = *work;
+static void draw(const Plan &p, const Work &w, int64_t start, int64_t stop, int64_t at) {
     if (p.given > 0) return;
     const int64_t pairs = (p.factors + 1) / 2;
-    PARALLEL_BLOCKS(at) {
-        uint64_t scenario[LANES];
-        FOR_LANES { scenario[n] = scenario_of(w, start, stop, at + n); }
-        for (int64_t b = 0; b < pairs; ++b) {
-            double *even = cell(w.z, 2 * pairs, 2 * b, at), *odd = cell(w.z, 2 * pairs, 2 * b + 1, at);
-            FOR_LANES { normals(p.seed, scenario[n], static_cast<uint32_t>(b), 0u, even[n], odd[n]); }
-        }
-        double *scale = w.scale + at;
-        FOR_LANES { scale[n] = 1.0; }
-        if (p.nodes > 0) {
-            Lane mixing, unused;
-            FOR_LANES { normals(p.seed, scenario[n], 0u, 1u << 24, mixing[n], unused[n]); }  // stream 1: mixing
-            for (int n = 0; n < LANES; ++n) scale[n] = mixing_scale(p, mixing[n]);
-        }
+    uint64_t scenario[LANES];
+    FOR_LANES { scenario[n] = scenario_of(w, start, stop, at + n); }
+    for (int64_t b = 0; b < pairs; ++b) {
+        double *even = cell(w.z, 2 * pairs, 2 * b, at), *odd = cell(w.z, 2 * pairs, 2 * b + 1, at);
+        FOR_LANES { normals(p.seed, scenario[n], static_cast<uint32_t>(b), 0u, even[n], odd[n]); }
+    }
+    double *scale = w.scale + at;
+    FOR_LANES { scale[n] = 1.0; }
+    if (p.nodes > 0) {
+        Lane mixing, unused;
+        FOR_LANES { normals(p.seed, scenario[n], 0u, 1u << 24, mixing[n], unused[n]); }  // stream 1: mixing
+        for (int n = 0; n < LANES; ++n) scale[n] = mixing_scale(p, mixing[n]);
     }
 }
 
 // Moves x = mean + scale L z of the factors, or the given ones; levels of the prices.
-STAGE(move) {
-    const Plan &p = *plan;
-    const Work &w = *work;
+static void move(const Plan &p, const Work &w, int64_t start, int64_t stop, int64_t at) {
     const int64_t rows = 2 * ((p.factors + 1) / 2);
-    PARALLEL_BLOCKS(at) {
-        for (int64_t f = 0; f < p.factors; ++f) {
-            double *x = cell(w.x, p.factors, f, at), *price = cell(w.price, p.factors, f, at);
-            Lane sum;
-            FOR_LANES { sum[n] = 0.0; }
-            if (p.given > 0) {
-                for (int n = 0; n < LANES; ++n) {
-                    const int64_t scenario = static_cast<int64_t>(scenario_of(w, start, stop, at + n));
-                    sum[n] = scenario < p.given ? p.moves[f * p.given + scenario] : 0.0;
-                }
-                FOR_LANES { x[n] = sum[n]; }
-            } else {
-                for (int64_t g = 0; g <= f; ++g) {
-                    const double l = p.factor[f * p.factors + g], *z = cell(w.z, rows, g, at);
-                    FOR_LANES { sum[n] = fma_(l, z[n], sum[n]); }
-                }
-                const double mean = p.mean[f], *scale = w.scale + at;
-                FOR_LANES { x[n] = sum[n] * scale[n] + mean; }
+    for (int64_t f = 0; f < p.factors; ++f) {
+        double *x = cell(w.x, p.factors, f, at), *price = cell(w.price, p.factors, f, at);
+        Lane sum;
+        FOR_LANES { sum[n] = 0.0; }
+        if (p.given > 0) {
+            for (int n = 0; n < LANES; ++n) {
+                const int64_t scenario = static_cast<int64_t>(scenario_of(w, start, stop, at + n));
+                sum[n] = scenario < p.given ? p.moves[f * p.given + scenario] : 0.0;
             }
-            const int64_t shock = p.shock[f];
-            const double level = p.level[f];
-            if (shock == LOG) {
-                FOR_LANES { price[n] = moved(LOG, level, x[n]); }
-            } else if (shock == SIMPLE) {
-                FOR_LANES { price[n] = moved(SIMPLE, level, x[n]); }
-            } else {
-                FOR_LANES { price[n] = moved(shock, level, x[n]); }
+            FOR_LANES { x[n] = sum[n]; }
+        } else {
+            for (int64_t g = 0; g <= f; ++g) {
+                const double l = p.factor[f * p.factors + g], *z = cell(w.z, rows, g, at);
+                FOR_LANES { sum[n] = fma_(l, z[n], sum[n]); }
             }
+            const double mean = p.mean[f], *scale = w.scale + at;
+            FOR_LANES { x[n] = sum[n] * scale[n] + mean; }
+        }
+        const int64_t shock = p.shock[f];
+        const double level = p.level[f];
+        if (shock == LOG) {
+            FOR_LANES { price[n] = moved(LOG, level, x[n]); }
+        } else if (shock == SIMPLE) {
+            FOR_LANES { price[n] = moved(SIMPLE, level, x[n]); }
+        } else {
+            FOR_LANES { price[n] = moved(shock, level, x[n]); }
         }
     }
 }
 
 // The change of value of every instrument.
-STAGE(value) {
-    PARALLEL_BLOCKS(at) {
-        for (int64_t g = 0; g < plan->groups; ++g) value_group(*plan, *work, plan->group[g], at);
-    }
+static void value(const Plan &p, const Work &w, int64_t at) {
+    for (int64_t g = 0; g < p.groups; ++g) value_group(p, w, p.group[g], at);
 }
 
 // The sum of every segment's positions.
-STAGE(add_up) {
-    const Plan &p = *plan;
-    const Work &w = *work;
-    PARALLEL_BLOCKS(at) {
-        for (int64_t s = 0; s < p.segments; ++s) {
-            REAL sum[LANES];
-            FOR_LANES { sum[n] = 0; }
-            const Position *k = p.position + p.segment_begin[s], *end = p.position + p.segment_begin[s + 1];
-            for (; k + 4 <= end; k += 4) {  // four at a time, in their order: the sum is read and written once
-                const REAL *a = cell(w.dv, p.instruments, k[0].at, at), *b = cell(w.dv, p.instruments, k[1].at, at);
-                const REAL *c = cell(w.dv, p.instruments, k[2].at, at), *d = cell(w.dv, p.instruments, k[3].at, at);
-                const REAL qa = k[0].quantity, qb = k[1].quantity, qc = k[2].quantity, qd = k[3].quantity;
-                FOR_LANES { sum[n] = fma_(qd, d[n], fma_(qc, c[n], fma_(qb, b[n], fma_(qa, a[n], sum[n])))); }
-            }
-            for (; k < end; ++k) {
-                const REAL q = k->quantity, *dv = cell(w.dv, p.instruments, k->at, at);
-                FOR_LANES { sum[n] = fma_(q, dv[n], sum[n]); }
-            }
-            REAL *sums = cell(w.sums, p.segments, s, at);
-            FOR_LANES { sums[n] = sum[n]; }
+static void add_up(const Plan &p, const Work &w, int64_t at) {
+    for (int64_t s = 0; s < p.segments; ++s) {
+        REAL sum[LANES];
+        FOR_LANES { sum[n] = 0; }
+        const Position *k = p.position + p.segment_begin[s], *end = p.position + p.segment_begin[s + 1];
+        for (; k + 4 <= end; k += 4) {  // four at a time, in their order: the sum is read and written once
+            const REAL *a = cell(w.dv, p.instruments, k[0].at, at), *b = cell(w.dv, p.instruments, k[1].at, at);
+            const REAL *c = cell(w.dv, p.instruments, k[2].at, at), *d = cell(w.dv, p.instruments, k[3].at, at);
+            const REAL qa = k[0].quantity, qb = k[1].quantity, qc = k[2].quantity, qd = k[3].quantity;
+            FOR_LANES { sum[n] = fma_(qd, d[n], fma_(qc, c[n], fma_(qb, b[n], fma_(qa, a[n], sum[n])))); }
         }
+        for (; k < end; ++k) {
+            const REAL q = k->quantity, *dv = cell(w.dv, p.instruments, k->at, at);
+            FOR_LANES { sum[n] = fma_(q, dv[n], sum[n]); }
+        }
+        REAL *sums = cell(w.sums, p.segments, s, at);
+        FOR_LANES { sums[n] = sum[n]; }
+    }
+}
+
+// All four, block by block: a core keeps the changes of value of one block, in its cache, and writes the next over them.
+STAGE(pnl) {
+    PARALLEL_BLOCKS(at) {
+        Work w = *work;
+        w.dv += (omp_get_thread_num() - at / TILE) * plan->instruments * TILE;
+        draw(*plan, w, start, stop, at);
+        move(*plan, w, start, stop, at);
+        value(*plan, w, at);
+        add_up(*plan, w, at);
     }
 }
 

@@ -107,13 +107,13 @@ def plan(
         chunk = chunk_for(rows)
         forms = {"full": (full, memory_per_row(depth, chunk, workers))}
     else:
-        on_gpu = engine.name == "cuda"
-        budget = int((_DEVICE_SHARE if on_gpu else _SHARE) * engine.launcher.free_bytes())
+        launcher, on_gpu = engine.launcher, engine.name == "cuda"
+        budget = int((_DEVICE_SHARE if on_gpu else _SHARE) * launcher.free_bytes())
         budget = int(memory_gb * 1e9) if memory_gb else budget
-        real, chunk = engine.launcher.precision.real.itemsize, engine.launcher.width
+        real, chunk = launcher.precision.real.itemsize, launcher.width
 
         def tile(width: int) -> int:
-            return width * (8 * (3 * factors + 4) + real * instruments)
+            return 8 * width * (3 * factors + 4) + real * instruments * launcher.held(width)
 
         while on_gpu and tile(chunk) + 2 * real * chunk * rows > budget // 4 and chunk > _LEAST_WIDTH:
             chunk //= 2

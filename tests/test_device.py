@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mcvar.book import Book, take_rows
 from mcvar.engines import Device, Launcher, Reference
-from mcvar.engines.launcher import STAGES
+from mcvar.engines.launcher import PNL, TAIL
 from mcvar.errors import McvarError, SettingError
 from mcvar.market import Market
 from mcvar.models import Gaussian, StudentT
@@ -93,7 +93,7 @@ def test_normals_have_the_references_bits(
         at = launcher(place, FP64, **how)
         device = Device(every_market, every_book, law(every_market, seed=seed), YEARS, launcher=at, width=8_192)
         for begin in range(start, start + count // 10, device.width):
-            at.launch("draw", device.plan, device.work, begin, begin + device.width)
+            at.launch(at.pnl[0], device.plan, device.work, begin, begin + device.width)
             z = at.download(device.held["z"], (device.width // at.tile, 10, at.tile), np.float64)
             want = normals(seed, begin, begin + device.width, 10)
             assert np.array_equal(z.swapaxes(0, 1).reshape(10, -1).view(np.int64), want.view(np.int64))
@@ -176,7 +176,7 @@ def test_every_stage_was_emulated(every_market: Market, every_book: Book, launch
     tail.excess(30)
     tail.kept.engine.pnl(0, 10)
     tail.at(3)
-    assert at.launched == set(STAGES)  # type: ignore[attr-defined]
+    assert at.launched == {*PNL, *TAIL}  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {}), GPU])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mcvar.engines.grid import STRIP, grid
 from mcvar.engines.kernels import device_options, device_source
-from mcvar.engines.launcher import STAGES, Buffer
+from mcvar.engines.launcher import PNL, TAIL, Buffer
 from mcvar.errors import CapacityError, SettingError
 from mcvar.precision import Precision
 
@@ -37,6 +37,7 @@ class CudaLauncher:
     """
 
     name = "cuda"
+    pnl: tuple[str, ...] = PNL
     grain = STRIP
     width = 16_384
 
@@ -48,7 +49,7 @@ class CudaLauncher:
         with self._device:
             start = time.perf_counter()
             module = self._cupy.RawModule(code=device_source(), options=device_options(precision), backend="nvrtc")
-            self._stages = {name: module.get_function(f"mcvar_{name}") for name in STAGES}
+            self._stages = {name: module.get_function(f"mcvar_{name}") for name in (*PNL, *TAIL)}
             self.compile_seconds = time.perf_counter() - start
             properties = self._cupy.cuda.runtime.getDeviceProperties(device)
         self.device_name = properties["name"].decode()
@@ -57,6 +58,10 @@ class CudaLauncher:
         for stage in ("add_up", "sort"):
             self._stages[stage].max_dynamic_shared_size_bytes = shared - self._stages[stage].shared_size_bytes
         _log.info("%s, kernels ready in %.2f s", self.device_name, self.compile_seconds)
+
+    def held(self, width: int) -> int:
+        """See `Launcher.held`."""
+        return width
 
     def upload(self, array: NDArray[Any]) -> Buffer:
         """See `Launcher.upload`."""

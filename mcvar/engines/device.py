@@ -31,7 +31,6 @@ from mcvar.scenarios import Scenarios
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_PNL = ("draw", "move", "value", "add_up")
 SHARD = 65_536  # scenarios whose moments are added up before they join the rest
 
 
@@ -54,7 +53,17 @@ class Device:
     def __init__(
         self, market: Market, book: Book, scenarios: Scenarios, years: float, *, launcher: Launcher, width: int = 0
     ) -> None:
-        reference = Reference(market, book, scenarios, years)
+        self._prepare(Reference(market, book, scenarios, years), launcher, width)
+
+    def beside(self, launcher: Launcher) -> Device:
+        """The same engine elsewhere, or in another precision."""
+        other = Device.__new__(Device)
+        other._prepare(self.reference, launcher, self.width)
+        return other
+
+    def _prepare(self, reference: Reference, launcher: Launcher, width: int) -> None:
+        self.reference = reference
+        market, book, scenarios = reference.market, reference.book, reference.scenarios
         self.market, self.book, self.scenarios, self.launcher = market, book, scenarios, launcher
         self.value_0, self.settling = reference.value_0, reference.settling
         real = launcher.precision.real
@@ -73,7 +82,7 @@ class Device:
         factors, size = len(market.factors), self.width
         for name, count in (
             ("z", 8 * (factors + factors % 2) * size), ("x", 8 * factors * size), ("price", 8 * factors * size),
-            ("scale", 8 * size), ("dv", real.itemsize * len(order) * size),
+            ("scale", 8 * size), ("dv", real.itemsize * len(order) * launcher.held(size)),
             ("sums", real.itemsize * int(self.plan["segments"]) * size),
         ):  # fmt: skip
             self.held[name] = launcher.empty(count)
@@ -102,7 +111,7 @@ class Device:
 
     def run(self, work: NDArray[Any], start: int, stop: int, last: str) -> None:
         """P&L of at most a tile of scenarios, and then the stage `last` with it."""
-        for stage in (*_PNL, last):
+        for stage in (*self.launcher.pnl, last):
             self.launcher.launch(stage, self.plan, work, start, stop)
 
     def refuse(self, bad: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.engines.kernels import defines, source_folder, sources_digest
-from mcvar.engines.launcher import STAGES, Buffer
+from mcvar.engines.launcher import TAIL, Buffer
 from mcvar.engines.layout import PLAN, WORK
 from mcvar.errors import CapacityError, SettingError
 from mcvar.precision import Precision
@@ -29,6 +29,7 @@ FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=off", "-fno-math-errno",
     "-fno-trapping-math", "-shared", "-fPIC",
 )  # fmt: skip
+_BLOCKS = 16  # of scenarios that a thread does before it waits for the others
 _THREADS, _ONE_THREAD = "-fopenmp", "-fopenmp-simd"
 
 
@@ -48,6 +49,7 @@ class HostLauncher:
     """
 
     name = "native"
+    pnl: tuple[str, ...] = ("pnl",)
     chunk = 0
 
     def __init__(self, precision: Precision = Precision.fp64, threads: int = 0) -> None:
@@ -56,8 +58,12 @@ class HostLauncher:
         self._threads = threads or cores()
         self.tile = int(self._library.mcvar_tile())
         self.grain = self.tile
-        self.width = self.tile * self._threads  # a block for each thread, which stays in its cache
-        self._stages = {name: getattr(self._library, f"mcvar_{name}") for name in STAGES}
+        self.width = _BLOCKS * self.tile * self._threads
+        self._stages = {name: getattr(self._library, f"mcvar_{name}") for name in (*self.pnl, *TAIL)}
+
+    def held(self, width: int) -> int:
+        """See `Launcher.held`: each thread has the values of the block that it is at."""
+        return self.tile * self._threads
 
     def upload(self, array: NDArray[Any]) -> Buffer:
         """See `Launcher.upload`."""

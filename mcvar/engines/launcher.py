@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mcvar.precision import Precision
 
-STAGES = ("draw", "move", "value", "add_up", "total", "screen", "sort", "slice", "excess")
+PNL = ("draw", "move", "value", "add_up")  # what makes the P&L of a tile
+TAIL = ("total", "screen", "sort", "slice", "excess")
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,15 @@ class Launcher(Protocol):
 
     name: str
     precision: Precision
+    pnl: tuple[str, ...]  # the stages of `PNL`, or one that is all of them
     tile: int  # scenarios side by side in memory
     chunk: int  # instruments whose values fit into shared memory; 0: none
     grain: int  # scenarios whose moments are added up first: widths are a multiple of it
     width: int  # scenarios of a launch that keep the machine busy, a multiple of `grain`
+
+    def held(self, width: int) -> int:
+        """How many of a tile's scenarios have all their values in memory at the same time."""
+        ...
 
     def upload(self, array: NDArray[Any]) -> Buffer:
         """A copy of an array."""

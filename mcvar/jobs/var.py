@@ -107,7 +107,7 @@ def run(
             if len(failed):
                 waiting.append((rows[failed], margin * _WIDER if margin < 4 * MARGIN else np.inf))
             if engine.exact is not None:
-                exact = Device(market, made.book, scenarios, decay, launcher=engine.exact, width=plan.chunk)
+                exact = made.beside(engine.exact)
                 bound = audited_bound(made, exact, count)
                 if engine.precision is Precision.mixed:
                     tail = Rescreened.of(tail, exact, measures.wanted(count, levels, confidence), bound)

@@ -12,6 +12,7 @@
 namespace mcvar {
 
 constexpr int PER_WARP = 16, PER_LANE = TILE / 32;
+constexpr int UNROLL = sizeof(REAL) == 8 ? 4 : 2;  // as far as the registers last
 
 struct alignas(sizeof(REAL) * PER_LANE) Pack {  // what one lane holds of a segment: 8 bytes
     REAL lane[PER_LANE];
@@ -60,9 +61,9 @@ MCVAR_KERNEL(1024, 1) mcvar_add_up(const mcvar::Plan p, const mcvar::Work w, int
             const int64_t end = p.segment_begin[first + s + 1];
 #pragma unroll 4
             for (int64_t k = p.segment_begin[first + s]; k < end; ++k) {
-                const Position position = p.position[k];
+                const Position position = whole(p.position + k);
                 const Pack *value = reinterpret_cast<const Pack *>(values + static_cast<int64_t>(position.at) * TILE) + lane;
-                add_position(sum[s], position.quantity, *value);
+                add_position(sum[s], position.quantity, whole(value));
             }
         }
     } else {
@@ -86,8 +87,11 @@ MCVAR_KERNEL(1024, 1) mcvar_add_up(const mcvar::Plan p, const mcvar::Work w, int
 #pragma unroll
             for (int s = 0; s < PER_WARP; ++s) {
                 const int count = static_cast<int>(counts.word[s / 4] >> (8 * (s % 4)) & 0xFF);
-                for (int k = 0; k < count; ++k, ++position)
-                    add_position(sum[s], position->quantity, *reinterpret_cast<const Pack *>(mine + position->at));
+#pragma unroll UNROLL
+                for (int k = 0; k < count; ++k, ++position) {
+                    const Position held = whole(position);
+                    add_position(sum[s], held.quantity, whole(reinterpret_cast<const Pack *>(mine + held.at)));
+                }
             }
         }
     }

@@ -85,7 +85,13 @@ MCVAR_FN double intrinsic(double first, double second, double e1, double e2) {
 }
 
 MCVAR_FN float intrinsic(float first, float second, float e1, float e2) {
+#if defined(__CUDA_ARCH__)  // the negative of it is summed: a selection cannot change the sign at no cost
+    float sum = float_bits(e2) >= 0 ? second : 0.0f;
+    asm("{\n\t.reg .pred p;\n\tsetp.ge.s32 p, %2, 0;\n\t@p sub.ftz.f32 %0, %0, %1;\n\t}" : "+f"(sum) : "f"(first), "r"(float_bits(e1)));
+    return -sum;
+#else
     return (float_bits(e1) >= 0 ? first : 0.0f) - (float_bits(e2) >= 0 ? second : 0.0f);
+#endif
 }
 
 // 2^(-a^2), 0 <= a <= 31.9. The polynomial's error is 2.1e-16, shared by both terms of a value.

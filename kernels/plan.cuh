@@ -11,6 +11,41 @@
 
 namespace mcvar {
 
+// What stands in memory at `from`, in as few reads as there can be: compilers do not put reads of single members together.
+#if defined(__CUDA_ARCH__)
+template <int BYTES>
+struct WordOf;
+template <>
+struct WordOf<8> {
+    using Type = int2;
+};
+template <>
+struct WordOf<16> {
+    using Type = int4;
+};
+template <class T>
+MCVAR_FN T whole(const T *from) {
+    constexpr int BYTES = sizeof(T) % 16 == 0 ? 16 : 8;
+    using Word = typename WordOf<BYTES>::Type;
+    T out;
+#pragma unroll
+    for (int i = 0; i < static_cast<int>(sizeof(T)) / BYTES; ++i)
+        reinterpret_cast<Word *>(&out)[i] = reinterpret_cast<const Word *>(from)[i];
+    return out;
+}
+#else
+template <class T>
+MCVAR_FN T whole(const T *from) {
+    return *from;
+}
+#endif
+
+#if defined(MCVAR_FLOAT)
+using Index = int32_t;  // as wide as REAL, so that records have no holes
+#else
+using Index = int64_t;
+#endif
+
 enum Shock : int64_t { NO_PRICE = 0, LOG = 1, SIMPLE = 2, ABSOLUTE = 3 };
 enum Family : int64_t { OPTION = 0, INTRINSIC = 1, FORWARD = 2, SPOT = 3, CASH = 4 };
 
@@ -31,12 +66,15 @@ struct Pillar {
 // (black.cuh) = a ln(g) / v + b / v +- c v (mcvar/pricing/black.py). Options without time or volatility: a = side, b = edge,
 // c = first - second.
 // `offset` is what the P&L counts from: today's value, or the premium if margined.
-struct Formula {
-    REAL a, b, c, first, second, offset, unused[2];
+// `twins` options follow from it; they stand in the order of their formulas.
+struct alignas(16) Formula {
+    REAL a, b, c, first, second, offset;
+    Index twins;
+    REAL unused;
 };
 
 // An option whose value follows from a formula by put-call parity: (formula + p (g - 1) + q) Q.
-struct Twin {
+struct alignas(16) Twin {
     REAL p, q, offset, unused;
 };
 
@@ -45,13 +83,9 @@ struct Linear {
     double multiplier, carry_factor, forward_0, cost, value_0;
 };
 
-struct Position {
+struct alignas(2 * sizeof(REAL)) Position {
     REAL quantity;
-#if defined(MCVAR_FLOAT)
-    int32_t at;  // instrument; in chunks: byte offset of its values in the chunk
-#else
-    int64_t at;
-#endif
+    Index at;  // instrument; in chunks: byte offset of its values in the chunk
 };
 
 struct Plan {
@@ -71,12 +105,11 @@ struct Plan {
     const int64_t *shock;  // [F] Shock
     const double *level;   // [F]
     // instruments, by their place in group order
-    const Group *group;         // [G]
+    const Group *group;  // [G]
     const Pillar *pillar;
-    const Formula *formula;     // [I]
-    const Twin *twin;           // [I]
-    const int64_t *twin_begin;  // [I + 1] first twin of each formula
-    const Linear *linear;       // [I]
+    const Formula *formula;  // [I]
+    const Twin *twin;        // [I]
+    const Linear *linear;    // [I]
     // quantities. A segment is a part of a row, short enough for one thread to add up; without chunks its positions are
     // [segment_begin[s], segment_begin[s + 1]). With chunks of `chunk` instruments (see add_up.cu) they stand in runs:
     // of 16 segments, in one chunk; run_count has the number of each segment.

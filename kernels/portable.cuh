@@ -48,12 +48,14 @@ namespace mcvar {
 constexpr int LANES = 16 / static_cast<int>(sizeof(REAL));
 constexpr int TILE = 256 / static_cast<int>(sizeof(REAL));
 #define FOR_LANES _Pragma("unroll") for (int n = 0; n < LANES; ++n)
+#define MCVAR_NOT_UNROLLED _Pragma("unroll 1")
 #else
 #ifndef BLOCK
 #define BLOCK (256 / static_cast<int>(sizeof(REAL)))  // scenarios at once on the host: 2,000 instruments fill half a cache
 #endif
 constexpr int LANES = BLOCK, TILE = BLOCK;
 #define FOR_LANES _Pragma("omp simd") for (int n = 0; n < LANES; ++n)
+#define MCVAR_NOT_UNROLLED
 #endif
 
 #if defined(__CUDA_ARCH__)

@@ -70,57 +70,76 @@ MCVAR_FN void growth(const Plan &p, const Work &w, const Group &group, int64_t a
     }
 }
 
-MCVAR_FN void value_options(const Plan &p, const Work &w, const Group &group, int64_t at) {
-    const bool live = group.family == OPTION;
-    REAL along[LANES], over[LANES], vol[LANES], gain[LANES], scale[LANES], unit[LANES];
-    {
-        Lane log_g, g, move, rate;
-        growth(p, w, group, at, log_g, g);
-        if (live && shift(p, w, group, 0, at, move)) {
-            FOR_LANES {
-                const double v = exp_(move[n]), inverse = 1.0 / v;
-                vol[n] = static_cast<REAL>(v);
-                over[n] = static_cast<REAL>(inverse);
-                along[n] = static_cast<REAL>(log_g[n] * inverse);
-            }
-        } else {
-            FOR_LANES {
-                vol[n] = over[n] = static_cast<REAL>(1.0);
-                along[n] = static_cast<REAL>(log_g[n]);
-            }
-        }
-        conversion(p, w, group.up, group.down, at, rate);
-        FOR_LANES { unit[n] = static_cast<REAL>(group.margined != 0 ? rate[n] : 1.0); }  // a premium is converted, too
-        if (shift(p, w, group, 2, at, move)) {
-            FOR_LANES { rate[n] *= exp_(-move[n] * group.left); }
-        }
+// What the options of a group share.
+struct Shared {
+    REAL along[LANES], over[LANES], vol[LANES];  // ln(g) / v, 1 / v, v
+    REAL gain[LANES];                            // g - 1: keeps in REAL the digits that g would lose
+    REAL scale[LANES];                           // discounting, conversion, and for inverse options 1 / g
+    REAL rate[LANES];                            // conversion, of premiums
+};
+
+MCVAR_FN void share(const Plan &p, const Work &w, const Group &group, int64_t at, Shared &s) {
+    Lane log_g, g, move, rate;
+    growth(p, w, group, at, log_g, g);
+    if (group.family == OPTION && shift(p, w, group, 0, at, move)) {
         FOR_LANES {
-            gain[n] = static_cast<REAL>(g[n] - 1.0);  // keeps in REAL the digits that g would lose
-            scale[n] = static_cast<REAL>(group.inverse != 0 ? rate[n] / g[n] : rate[n]);
+            const double v = exp_(move[n]), inverse = 1.0 / v;
+            s.vol[n] = static_cast<REAL>(v);
+            s.over[n] = static_cast<REAL>(inverse);
+            s.along[n] = static_cast<REAL>(log_g[n] * inverse);
+        }
+    } else {
+        FOR_LANES {
+            s.vol[n] = s.over[n] = static_cast<REAL>(1.0);
+            s.along[n] = static_cast<REAL>(log_g[n]);
         }
     }
-    int64_t twin = p.twin_begin[group.begin];
-    for (int64_t i = group.begin; i < group.direct; ++i) {
-        const Formula f = p.formula[i];
-        const int64_t twins = p.twin_begin[i + 1];
-        REAL value[LANES], dv[LANES];
-        if (live) {
+    conversion(p, w, group.up, group.down, at, rate);
+    FOR_LANES { s.rate[n] = static_cast<REAL>(rate[n]); }
+    if (shift(p, w, group, 2, at, move)) {
+        FOR_LANES { rate[n] *= exp_(-move[n] * group.left); }
+    }
+    FOR_LANES {
+        s.gain[n] = static_cast<REAL>(g[n] - 1.0);
+        s.scale[n] = static_cast<REAL>(group.inverse != 0 ? rate[n] / g[n] : rate[n]);
+    }
+}
+
+// Write the changes of value of an option.
+template <bool MARGINED>
+MCVAR_FN void change(const Shared &s, const REAL (&value)[LANES], REAL offset, REAL *to) {
+    REAL dv[LANES];
+    FOR_LANES { dv[n] = fma_(value[n], s.scale[n], MARGINED ? -offset * s.rate[n] : -offset); }
+    store(to, dv);
+}
+
+template <bool LIVE, bool MARGINED>
+MCVAR_FN void value_options(const Plan &p, const Group &group, const Shared &s, REAL *to) {
+    REAL *to_twin = to + (group.direct - group.begin) * TILE;
+    const Twin *twin = p.twin + group.direct;
+    const Formula *formula = p.formula + group.begin, *end = p.formula + group.direct;
+    for (; formula < end; ++formula, to += TILE) {
+        const Formula f = whole(formula);
+        REAL value[LANES];
+        if (LIVE) {
             FOR_LANES {
-                const REAL middle = fma_(f.a, along[n], f.b * over[n]);
-                const REAL e1 = fma_(f.c, vol[n], middle), e2 = fma_(-f.c, vol[n], middle);
-                value[n] = black(fma_(f.first, gain[n], f.first), f.second, e1, e2);
+                const REAL middle = fma_(f.a, s.along[n], f.b * s.over[n]);
+                const REAL e1 = fma_(f.c, s.vol[n], middle), e2 = fma_(-f.c, s.vol[n], middle);
+                value[n] = black(fma_(f.first, s.gain[n], f.first), f.second, e1, e2);
             }
         } else {
             FOR_LANES {
-                value[n] = f.a * (along[n] - f.b) > 0 ? fma_(f.first, gain[n], f.c) : static_cast<REAL>(0);
+                const bool paid = f.a * (s.along[n] - f.b) > 0;
+                value[n] = paid ? fma_(f.first, s.gain[n], f.c) : static_cast<REAL>(0);
             }
         }
-        FOR_LANES { dv[n] = fma_(value[n], scale[n], -f.offset * unit[n]); }
-        store(cell(w.dv, p.instruments, i, at), dv);
-        for (; twin < twins; ++twin) {
-            const Twin t = p.twin[twin];
-            FOR_LANES { dv[n] = fma_(fma_(t.p, gain[n], t.q + value[n]), scale[n], -t.offset * unit[n]); }
-            store(cell(w.dv, p.instruments, twin, at), dv);
+        change<MARGINED>(s, value, f.offset, to);
+        MCVAR_NOT_UNROLLED
+        for (Index k = 0; k < f.twins; ++k, ++twin, to_twin += TILE) {
+            const Twin t = whole(twin);
+            REAL other[LANES];
+            FOR_LANES { other[n] = fma_(t.p, s.gain[n], t.q + value[n]); }
+            change<MARGINED>(s, other, t.offset, to_twin);
         }
     }
 }
@@ -150,10 +169,18 @@ MCVAR_FN void value_linear(const Plan &p, const Work &w, const Group &group, int
 }
 
 MCVAR_FN void value_group(const Plan &p, const Work &w, const Group &group, int64_t at) {
-    if (group.family == OPTION || group.family == INTRINSIC) {
-        value_options(p, w, group, at);
-    } else {
+    if (group.family != OPTION && group.family != INTRINSIC) {
         value_linear(p, w, group, at);
+        return;
+    }
+    Shared s;
+    share(p, w, group, at, s);
+    REAL *to = cell(w.dv, p.instruments, group.begin, at);
+    const bool margined = group.margined != 0;
+    if (group.family == INTRINSIC) {
+        margined ? value_options<false, true>(p, group, s, to) : value_options<false, false>(p, group, s, to);
+    } else {
+        margined ? value_options<true, true>(p, group, s, to) : value_options<true, false>(p, group, s, to);
     }
 }
 

@@ -30,7 +30,7 @@ PLAN = np.dtype(
         *((name, _POINTER) for name in ("factor", "mean", "log_scale", "slope")),
         ("given", "i8"),
         *((name, _POINTER) for name in ("moves", "shock", "level")),
-        *((name, _POINTER) for name in ("group", "pillar", "formula", "twin", "twin_begin", "linear")),
+        *((name, _POINTER) for name in ("group", "pillar", "formula", "twin", "linear")),
         ("chunk", "i8"),
         ("chunks", "i8"),
         *((name, _POINTER) for name in ("segment_begin", "run_begin", "run_count", "position")),
@@ -101,12 +101,10 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
     """Groups, and their instruments in the order of the groups; coefficients of options in the precision `real`."""
     parts = [(group, value_0[:, 0]) for panel, _ in reference.panels for group, value_0 in panel]
     size = sum(len(value_0) for _, value_0 in parts)
-    formula = np.zeros(
-        size, dtype=[(n, real) for n in ("a", "b", "c", "first", "second", "offset")] + [("unused", real, 2)]
-    )
+    terms = [(name, real) for name in ("a", "b", "c", "first", "second", "offset")]
+    formula = np.zeros(size, dtype=[*terms, ("twins", f"i{real.itemsize}"), ("unused", real)])
     twin = np.zeros(size, dtype=[(n, real) for n in ("p", "q", "offset", "unused")])
     linear = np.zeros(size, dtype=_LINEAR)
-    twin_begin = np.zeros(size + 1, dtype=np.int64)
     head = np.zeros(len(parts), dtype=GROUP)
     pillars: list[tuple[int, float]] = []
     at = 0
@@ -124,8 +122,7 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
             head[k]["margined"] = group.premium_0 is not None
             offset = value_0 if group.premium_0 is None else group.premium_0[:, 0]
             worth = float(ratio(reference.market.factors.level, *group.convert))
-            twins = _options(group, offset, worth, formula[here], twin[here])
-            twin_begin[at : at + len(twins)] = at + twins
+            _options(group, offset, worth, formula[here], twin[here])
         else:
             linear["value_0"][here] = value_0
             for name in ("multiplier", "carry_factor", "forward_0", "cost"):
@@ -137,7 +134,7 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
         at = here.stop
     return {
         "groups": len(parts), "instruments": size, "group": head, "formula": formula, "twin": twin,
-        "twin_begin": twin_begin, "linear": linear, "pillar": np.array(pillars or [(0, 0.0)], dtype=_PILLAR),
+        "linear": linear, "pillar": np.array(pillars or [(0, 0.0)], dtype=_PILLAR),
     }  # fmt: skip
 
 
@@ -162,8 +159,8 @@ def _family(group: Group) -> int:
     return _CASH
 
 
-def _options(group: OptionGroup, offset: Floats, worth: float, formula: Any, twin: Any) -> NDArray[np.int64]:
-    """Write a group's coefficients into its part of the columns; returns where the twins of each formula begin.
+def _options(group: OptionGroup, offset: Floats, worth: float, formula: Any, twin: Any) -> None:
+    """Write a group's coefficients into its part of the columns.
 
     What rounding the coefficients does to a value today goes into the offset, so that it cancels in the
     P&L and only its change with the market remains. `worth`: today's value of a unit of the settlement currency.
@@ -191,4 +188,4 @@ def _options(group: OptionGroup, offset: Floats, worth: float, formula: Any, twi
     unit = 1.0 if group.premium_0 is not None else worth  # a premium is stated in the settlement currency
     head["offset"] = offset[:direct] + unit * rounded
     rest["offset"] = offset[direct:] + unit * (rounded[options.formula] + rest["q"] - q)
-    return direct + np.searchsorted(options.formula, np.arange(direct + 1))
+    head["twins"] = np.bincount(options.formula, minlength=direct)

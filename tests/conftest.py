@@ -1,4 +1,5 @@
 import csv
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ from mcvar import book, market
 from mcvar.book import Book
 from mcvar.columns import Columns
 from mcvar.correlation import given, positive
-from mcvar.engines import HostLauncher, Launcher, choose
+from mcvar.engines import HostLauncher, Launcher, choose, host
 from mcvar.engines.cuda import CudaLauncher
 from mcvar.errors import SettingError
 from mcvar.market import Market
@@ -23,6 +24,9 @@ import books
 from emulator import launcher as emulated
 
 Row = Mapping[str, Any]
+# test_sanitized.py runs tests again with this set.
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all") if os.environ.get("MCVAR_SANITIZED") else ()
+host.FLAGS = (*host.FLAGS, *SANITIZERS)
 SHARED = Path(__file__).parents[2] / "shared"
 
 
@@ -130,7 +134,7 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Launcher
         if where == "native":
             return HostLauncher(precision)
         if precision not in built:
-            built[precision] = emulated.build(tmp_path_factory.mktemp("emulated"), precision)
+            built[precision] = emulated.build(tmp_path_factory.mktemp("emulated"), precision, extra=SANITIZERS)
         return emulated.EmulatorLauncher(built[precision], precision, order, chunk)
 
     return make

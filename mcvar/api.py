@@ -131,6 +131,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "notes": notes,
         "revaluations": result.revaluations,
         "timings": {
+            "preparation_seconds": result.preparation,
             "simulation_seconds": result.seconds,
             "total_seconds": time.perf_counter() - start,
         },

@@ -97,20 +97,21 @@ def _exact(screen: KeptTail, engine: Device, rank: int, bound: Floats) -> tuple[
     while True:
         first = max(rank - reach, 1)
         loss, scenario = screen.part(rank, first, rank + reach)
-        middle = loss[:, rank - first, None]
-        near = (np.abs(loss - middle) <= 2 * bound[:, None]) & (scenario >= 0)
+        with np.errstate(invalid="ignore"):  # of rows that lack the rank, which run again
+            near = np.abs(loss - loss[:, rank - first, None]) <= 2 * bound[:, None]
+        near &= scenario >= 0
         # What is next to the part must be out of reach; at the ends of the tail there is nothing next to it.
-        open_above = (near[:, 0] if first > 1 else np.zeros(len(near), bool)) & (scenario[:, 0] >= 0)
-        open_below = near[:, -1] & (scenario[:, -1] >= 0)
-        if not (open_above | open_below).any() or reach > screen.count:
+        if (not (near[:, 0].any() and first > 1) and not near[:, -1].any()) or reach > screen.count:
             break
         reach *= 4
     named = np.unique(scenario[near])
-    pnl = 0.0 - engine.pnl_at(named)  # [R, n]
-    exact, error = np.empty(len(loss)), np.zeros(len(loss))
-    for r in range(len(loss)):
+    exact, error = loss[:, rank - first].copy(), np.zeros(len(loss))
+    if not len(named):
+        return exact, error
+    losses = 0.0 - engine.pnl_at(named)  # [R, n]
+    for r in np.flatnonzero(near.any(axis=1)):
         at = np.flatnonzero(near[r])
-        true = pnl[r, np.searchsorted(named, scenario[r, at])]
+        true = losses[r, np.searchsorted(named, scenario[r, at])]
         error[r] = np.abs(true - loss[r, at]).max()
         exact[r] = np.sort(true)[::-1][rank - first - at[0]]
     return exact, error

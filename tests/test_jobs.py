@@ -213,3 +213,11 @@ def test_a_run_records_its_precision(launcher: Callable[..., Launcher]) -> None:
     assert "fp32_bound" in report.measures().column("measure").to_pylist()
     with pytest.raises(SettingError, match="numpy is fp64 only"):
         choose("numpy", Precision.mixed)
+
+
+def test_rows_that_run_again_stay_within_the_memory(monkeypatch: pytest.MonkeyPatch, native: VarResult) -> None:
+    monkeypatch.setattr(var, "MARGIN", 0.2)
+    with pytest.raises(CapacityError, match=r"to keep all 100000 losses of one takes 0.00 GB.*raise executor.memory_gb"):
+        job(choose("native"), budget=10**6)
+    _, mixed = job(choose("native", Precision.mixed))
+    assert np.array_equal(mixed.estimates[2].value, native.estimates[2].value)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from mcvar import measures
 from mcvar.book import Book, take_rows
-from mcvar.engines import Device, EngineChoice
+from mcvar.engines import Device, EngineChoice, Reference
 from mcvar.engines.levels import ratio
-from mcvar.errors import McvarError
+from mcvar.errors import CapacityError, McvarError
 from mcvar.market import Market
 from mcvar.measures import Estimate
 from mcvar.memory import Plan
@@ -21,7 +21,7 @@ from mcvar.precision import Precision
 from mcvar.rescreen import AUDIT, Rescreened, audited_bound
 from mcvar.scenarios import Scenarios
 from mcvar.shards import Progress, simulate
-from mcvar.sweep import MARGIN, sweep
+from mcvar.sweep import MARGIN, Spans, row_bytes, sweep
 from mcvar.tail import Tail, Worst
 
 _NUMPY = EngineChoice("numpy")
@@ -42,8 +42,8 @@ class VarResult:
         The whole tails of the worst rows, for pictures.
     settling : int
         Held instruments that expire inside the horizon.
-    seconds : float
-        From generator to tail.
+    seconds, preparation : float
+        From generator to measures; before that, to plan the engine.
     revaluations : int
     """
 
@@ -52,6 +52,7 @@ class VarResult:
     drawn: dict[int, Tail]
     settling: int
     seconds: float
+    preparation: float
     revaluations: int
 
 
@@ -90,6 +91,7 @@ def run(
         Called with the number of scenarios done since the last call.
     """
     start = time.perf_counter()
+    preparation = 0.0
     found: list[_Block] = []
     passes = -(-len(book.row) // plan.rows)
     advance = _in_scenarios(progress, passes)
@@ -97,29 +99,20 @@ def run(
     settling = 0
     while waiting:
         rows, margin = waiting.pop(0)
+        began = time.perf_counter()
         made = engine.make(market, take_rows(book, rows), scenarios, decay, width=plan.chunk)
-        settling, count = made.settling, scenarios.count
-        tail: Worst
-        bound: NDArray[np.float64] | None = None
-        if isinstance(made, Device):
-            tail, moments, failed = sweep(made, count, plan.spans, margin=margin, progress=advance)
-            advance = advance if waiting else None
-            if len(failed):
-                waiting.append((rows[failed], margin * _WIDER if margin < 4 * MARGIN else np.inf))
-            if engine.exact is not None:
-                exact = made.beside(engine.exact)
-                bound = audited_bound(made, exact, count)
-                if engine.precision is Precision.mixed:
-                    tail = Rescreened.of(tail, exact, measures.wanted(count, levels, confidence), bound)
-                    bound = tail.bound
-        else:
-            tail, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=advance)
-            failed = np.zeros(0, dtype=np.int64)
-        estimates = measures.measure(tail, moments, levels, confidence)
-        if bound is not None:
-            estimates.append(measures.certain("fp32_bound", bound, confidence, f"audit of {AUDIT} scenarios"))
+        exact = made.beside(engine.exact) if isinstance(made, Device) and engine.exact is not None else None
+        preparation += time.perf_counter() - began
+        settling = made.settling
+        tail, estimates, failed = _measured(
+            made, exact, engine, scenarios.count, levels, confidence, plan, margin, advance
+        )
+        if len(failed):
+            waiting += _again(rows[failed], margin, scenarios.count, plan)
+        if len(found) + 1 >= passes:
+            advance = None  # rows that run again are no progress
         found.append(_read(tail, estimates, rows, failed, market, book, keep, draw))
-        del made, tail
+        del made, exact, tail  # the memory is wanted for the next rows
     blocks = _in_row_order(found)
     drawn = {r: tail for block in found for r, tail in block.drawn.items()}
     worst = severity(highest(blocks.estimates).value.tolist(), market, book)
@@ -129,9 +122,59 @@ def run(
         tail=blocks.tail,
         drawn={r: drawn[r] for r in chosen},
         settling=settling,
-        seconds=time.perf_counter() - start,
+        seconds=time.perf_counter() - start - preparation,
+        preparation=preparation,
         revaluations=len(book.instruments) * scenarios.count * len(found),
     )
+
+
+def _measured(
+    made: Reference | Device,
+    exact: Device | None,
+    engine: EngineChoice,
+    count: int,
+    levels: Sequence[float],
+    confidence: float,
+    plan: Plan,
+    margin: float,
+    progress: Progress | None,
+) -> tuple[Worst, list[Estimate], NDArray[np.int64]]:
+    """Simulate and measure all rows of an engine; the rows that have to run again are returned, too."""
+    if not isinstance(made, Device):
+        found, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=progress)
+        return found, measures.measure(found, moments, levels, confidence), np.zeros(0, dtype=np.int64)
+    spans = plan.spans if np.isfinite(margin) else _whole(plan)
+    tail: Worst
+    screened, moments, failed = sweep(made, count, spans, margin=margin, progress=progress)
+    tail = screened
+    bound: NDArray[np.float64] | None = None
+    if exact is not None:
+        bound = audited_bound(made, exact, count)
+        if engine.precision is Precision.mixed:
+            tail = Rescreened.of(screened, exact, measures.wanted(count, levels, confidence), bound)
+            bound = tail.bound
+    estimates = measures.measure(tail, moments, levels, confidence)
+    if bound is not None:
+        estimates.append(measures.certain("fp32_bound", bound, confidence, f"audit of {AUDIT} scenarios"))
+    return tail, estimates, failed
+
+
+def _again(rows: NDArray[np.int64], margin: float, count: int, plan: Plan) -> list[tuple[NDArray[np.int64], float]]:
+    """Rows with a wider margin, as many at once as fit into the memory of the plan."""
+    wider = margin * _WIDER if margin < _WIDER * MARGIN else np.inf
+    one = row_bytes(count, plan.spans if np.isfinite(wider) else _whole(plan), wider)
+    if one > plan.budget:
+        raise CapacityError(
+            f"{len(rows)} rows have tails that a pilot cannot bound, and to keep all {count} losses of one takes "
+            f"{one / 1e9:.2f} GB of the {plan.budget / 1e9:.2f} GB that may be used: raise executor.memory_gb or lower "
+            "scenarios.count"
+        )
+    most = max(1, plan.rows * row_bytes(count, plan.spans) // one)
+    return [(rows[at : at + most], wider) for at in range(0, len(rows), most)]
+
+
+def _whole(plan: Plan) -> Spans:
+    return [(1, max(last for _, last in plan.spans))]
 
 
 @dataclass(frozen=True)

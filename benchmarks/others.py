@@ -38,6 +38,7 @@ from mcvar.jobs import var
 from mcvar.market import Market
 from mcvar.measures import ranks
 from mcvar.memory import cores, plan
+from mcvar.precision import Precision
 from mcvar.provenance import provenance
 from mcvar.scenarios import Explicit
 
@@ -81,36 +82,24 @@ class Tool:
     share: float = 1.0
 
 
-def of_mcvar(job: Job, engine: str, dtype: str = "float64") -> Tool:
+def of_mcvar(job: Job, name: str, precision: Precision = Precision.fp64) -> Tool:
     """One of mcvar's engines, by the job that users run, which estimates intervals, ES and moments as well."""
-    make = choose(engine)[1]
+    engine = choose(name, precision, workers=job.workers)
 
     def pnl(moves: Floats) -> Floats:
-        return make(job.market, job.book, Explicit(moves), YEARS).pnl(0, moves.shape[1])
+        return engine.make(job.market, job.book, Explicit(moves), YEARS).pnl(0, moves.shape[1])
 
     def measure(moves: Floats) -> Floats:
-        count = moves.shape[1]
+        arguments: dict[str, Any] = {"levels": [LEVEL], "confidence": CONFIDENCE}
         planned = plan(
-            rows=len(job.book.row),
-            instruments=len(job.book.instruments),
-            count=count,
-            levels=[LEVEL],
-            confidence=CONFIDENCE,
-            workers=job.workers,
-        )
-        result = var.run(
-            job.market,
-            job.book,
-            Explicit(moves),
-            decay=YEARS,
-            levels=[LEVEL],
-            confidence=CONFIDENCE,
-            plan=planned,
-            make_engine=make,
-        )
+            rows=len(job.book.row), instruments=len(job.book.instruments), count=moves.shape[1], workers=job.workers,
+            engine=engine, factors=len(moves), positions=job.book.quantity.nnz, **arguments,
+        )  # fmt: skip
+        result = var.run(job.market, job.book, Explicit(moves), decay=YEARS, plan=planned, engine=engine, **arguments)
         return var.highest(result.estimates).value
 
-    return Tool(pnl, measure, f"mcvar.jobs.var with engine={engine}", dtype)
+    dtype = "float32" if precision is Precision.fp32 else "float64"
+    return Tool(pnl, measure, f"mcvar.jobs.var with engine={name} engine.precision={precision.value}", dtype)
 
 
 def of_quantlib(job: Job) -> Tool:
@@ -237,6 +226,7 @@ def of_numba(job: Job) -> Tool:
 # In the order of the result. The module that must be there, how to make the tool, and the distribution it is in.
 TOOLS: dict[str, tuple[str, Callable[[Job], Tool], str]] = {
     "mcvar native": ("mcvar", lambda job: of_mcvar(job, "native"), ""),
+    "mcvar native fp32": ("mcvar", lambda job: of_mcvar(job, "native", Precision.fp32), ""),
     "mcvar numpy": ("mcvar", lambda job: of_mcvar(job, "numpy"), ""),
     "numba": ("numba", of_numba, "numba"),
     "jax": ("jax", of_jax, "jax"),

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 AUDIT = 1024  # scenarios
 _SAFETY = 4.0  # times the largest error of the audit
 _REACH = 32  # neighbours of a rank that are looked at first
+_CELLS = 2**23  # losses at once
 
 
 def audited_bound(screen: Device, exact: Device, count: int) -> Floats:
@@ -59,12 +60,13 @@ class Rescreened:
             Of `audited_bound`.
         """
         while True:
-            exact, error = {}, np.zeros(len(bound))
-            for rank in ranks:
-                exact[rank], seen = _exact(screen, engine, rank, bound)
-                error = np.maximum(error, seen)
+            near = [_Near.of(screen, rank, bound) for rank in ranks]
+            true = _losses(engine, near)
+            error = np.zeros(len(bound))
+            for part, losses in zip(near, true, strict=True):
+                np.maximum.at(error, part.row, np.abs(losses - part.loss))
             if (error <= bound).all():
-                return cls(screen, exact, bound)
+                return cls(screen, {r: n.exact(t) for r, n, t in zip(ranks, near, true, strict=True)}, bound)
             bound = np.maximum(bound, _SAFETY * error)
 
     @property
@@ -91,27 +93,54 @@ class Rescreened:
         return self.screen.row(r)
 
 
-def _exact(screen: KeptTail, engine: Device, rank: int, bound: Floats) -> tuple[Floats, Floats]:
-    """The exact loss of a rank, [R], and the largest error of the screen that was seen, [R]."""
-    reach = _REACH
-    while True:
-        first = max(rank - reach, 1)
-        loss, scenario = screen.part(rank, first, rank + reach)
-        with np.errstate(invalid="ignore"):  # of rows that lack the rank, which run again
-            near = np.abs(loss - loss[:, rank - first, None]) <= 2 * bound[:, None]
-        near &= scenario >= 0
-        # What is next to the part must be out of reach; at the ends of the tail there is nothing next to it.
-        if (not (near[:, 0].any() and first > 1) and not near[:, -1].any()) or reach > screen.count:
-            break
-        reach *= 4
-    named = np.unique(scenario[near])
-    exact, error = loss[:, rank - first].copy(), np.zeros(len(loss))
-    if not len(named):
-        return exact, error
-    losses = 0.0 - engine.pnl_at(named)  # [R, n]
-    for r in np.flatnonzero(near.any(axis=1)):
-        at = np.flatnonzero(near[r])
-        true = losses[r, np.searchsorted(named, scenario[r, at])]
-        error[r] = np.abs(true - loss[r, at]).max()
-        exact[r] = np.sort(true)[::-1][rank - first - at[0]]
-    return exact, error
+@dataclass(frozen=True)
+class _Near:
+    """What may have one rank: M losses of the screen, row by row and the worst first.
+
+    Parameters
+    ----------
+    row, scenario, loss : ndarray [M]
+    place : ndarray [R]
+        Which of its row's losses has the rank in the screen, counted from 0; -1 where the row lacks the rank.
+    """
+
+    row: NDArray[np.int64]
+    scenario: NDArray[np.int64]
+    loss: Floats
+    place: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, screen: KeptTail, rank: int, bound: Floats) -> _Near:
+        reach = _REACH
+        while True:
+            first = max(rank - reach, 1)
+            loss, scenario = screen.part(rank, first, rank + reach)
+            with np.errstate(invalid="ignore"):  # of rows that lack the rank
+                near = np.abs(loss - loss[:, rank - first, None]) <= 2 * bound[:, None]
+            near &= scenario >= 0
+            # What is next to the part must be out of reach; at the ends of the tail there is nothing next to it.
+            if not (near[:, -1].any() or (first > 1 and near[:, 0].any())) or reach > screen.count:
+                break
+            reach *= 4
+        place = np.where(near.any(axis=1), rank - first - near.argmax(axis=1), -1)
+        return cls(np.nonzero(near)[0], scenario[near], loss[near], place)
+
+    def exact(self, true: Floats) -> Floats:
+        """The loss of the rank in each row, given those of all that may have it, [R]."""
+        order = np.lexsort((-true, self.row))
+        begin = np.searchsorted(self.row, np.arange(len(self.place)))
+        at = np.minimum(begin + self.place, len(order) - 1)
+        return np.where(self.place >= 0, true[order[at]], -np.inf) if len(order) else np.full(len(self.place), -np.inf)
+
+
+def _losses(engine: Device, near: Sequence[_Near]) -> list[Floats]:
+    """Losses of the named rows and scenarios, in as many passes as bound the memory."""
+    row, scenario = (np.concatenate([getattr(part, name) for part in near]) for name in ("row", "scenario"))
+    named, place = np.unique(scenario, return_inverse=True)
+    losses = np.empty(len(row))
+    step = max(1, _CELLS // engine.rows)
+    for at in range(0, len(named), step):
+        pnl = engine.pnl_at(named[at : at + step])  # [R, n]
+        here = np.flatnonzero((place >= at) & (place < at + step))
+        losses[here] = 0.0 - pnl[row[here], place[here] - at]
+    return np.split(losses, np.cumsum([len(part.row) for part in near])[:-1])

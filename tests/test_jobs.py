@@ -217,7 +217,52 @@ def test_a_run_records_its_precision(launcher: Callable[..., Launcher]) -> None:
 
 def test_rows_that_run_again_stay_within_the_memory(monkeypatch: pytest.MonkeyPatch, native: VarResult) -> None:
     monkeypatch.setattr(var, "MARGIN", 0.2)
-    with pytest.raises(CapacityError, match=r"to keep all 100000 losses of one takes 0.00 GB.*raise executor.memory_gb"):
+    with pytest.raises(CapacityError, match=r"to keep all 100000 losses of one takes.*raise executor.memory_gb"):
         job(choose("native"), budget=10**6)
     _, mixed = job(choose("native", Precision.mixed))
     assert np.array_equal(mixed.estimates[2].value, native.estimates[2].value)
+
+
+class _Gpu:
+    """A launcher with as much memory as is said, for the plan."""
+
+    name, precision, tile, grain, width, chunk = "cuda", Precision.fp32, 64, 1024, 16_384, 448
+
+    def __init__(self, gigabytes: float) -> None:
+        self.free = int(gigabytes * 1e9)
+
+    def free_bytes(self) -> int:
+        return self.free
+
+    def held(self, width: int) -> int:
+        return width
+
+
+@pytest.mark.parametrize(
+    ("rows", "instruments", "count", "passes", "form"),
+    [
+        (1_001, 10_000, 1_000_000, 1, "full"),
+        (100_001, 100_000, 1_000_000, 1, "full"),
+        (1_001, 10_000, 1_000_000_000, 1, "window"),
+        (1_001, 10_000, 100_000_000, 1, "full"),
+        (100_001, 100_000, 100_000_000, 4, "window"),
+    ],
+)
+def test_a_gpu_of_140_gb_holds_large_books(rows: int, instruments: int, count: int, passes: int, form: str) -> None:
+    engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(140), _Gpu(140))  # type: ignore[arg-type]
+    plan = memory.plan(
+        rows=rows, instruments=instruments, count=count, levels=[0.99], confidence=0.95, engine=engine, factors=100,
+        positions=10 * rows,
+    )  # fmt: skip
+    assert -(-rows // plan.rows) == passes
+    assert plan.form == form
+    assert plan.memory <= plan.budget == int(0.9 * 140e9)
+    assert f"{plan.rows:,} rows at once, {form} tails" in str(plan)
+
+
+def test_a_gpu_that_is_too_small_says_what_to_lower() -> None:
+    engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(1), _Gpu(1))  # type: ignore[arg-type]
+    with pytest.raises(CapacityError, match=r"0.90 GB may be used.*lower scenarios.count"):
+        memory.plan(
+            rows=10, instruments=100_000, count=10**9, levels=[0.5], confidence=0.95, engine=engine, factors=100
+        )

@@ -1,4 +1,4 @@
-"""The stages, native and emulated, built with AddressSanitizer and UBSan: no access out of bounds, nothing undefined."""
+"""The stages, native and emulated, under AddressSanitizer and UBSan: no access out of bounds, nothing undefined."""
 
 from __future__ import annotations
 

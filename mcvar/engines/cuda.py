@@ -92,7 +92,7 @@ class CudaLauncher:
     def launch(self, stage: str, plan: NDArray[Any], work: NDArray[Any], start: int, stop: int) -> None:
         """See `Launcher.launch`."""
         shape = grid(stage, plan, work, start, stop, self.precision)
-        arguments = (plan[()], work[()], np.int64(start), np.int64(stop))
+        arguments = (plan, work, np.int64(start), np.int64(stop))  # CuPy passes arrays of one record by value
         with self._device:
             self._stages[stage]((shape.x, shape.y), (shape.threads,), arguments, shared_mem=shape.shared)
 

@@ -122,13 +122,14 @@ class Device:
 
     def _pnl(self, work: NDArray[Any], start: int, stop: int, names: Ints | None = None) -> Floats:
         pnl = np.empty((self.rows, stop - start))
-        out = self.launcher.empty(8 * self.rows * self.width)
-        work = work.copy()
-        work["pnl"] = out.pointer
-        for at in range(start, stop, self.width):
-            end = min(at + self.width, stop)
+        work, grain = work.copy(), self.launcher.grain
+        width = min(self.width, -(-(stop - start) // grain) * grain)
+        out = self.launcher.empty(8 * self.rows * width)
+        work["pnl"], work["width"] = out.pointer, width
+        for at in range(start, stop, width):
+            end = min(at + width, stop)
             self.run(work, at, end, "total")
-            tile = self.launcher.download(out, (self.rows, self.width), np.float64)
+            tile = self.launcher.download(out, (self.rows, width), np.float64)
             pnl[:, at - start : end - start] = tile[:, : end - at]
         check_finite(self.book, pnl, np.arange(start, stop) if names is None else names)
         return pnl

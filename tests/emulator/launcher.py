@@ -56,6 +56,7 @@ class EmulatorLauncher:
     def __init__(self, library: Path, precision: Precision, order: str = "forward", chunk: int = 64) -> None:
         self.precision, self.chunk, self.order = precision, chunk, ORDERS[order]
         self.tile = 256 // precision.real.itemsize
+        self.library = library
         self._library = ctypes.CDLL(str(library))
         self._library.emulator_error.restype = ctypes.c_char_p
         self.launched: set[str] = set()

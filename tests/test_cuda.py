@@ -1,0 +1,68 @@
+"""The launcher of GPUs, over an emulated one that refuses what CuPy refuses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from emulator.fake_cupy import FakeCupy
+
+from mcvar.book import Book
+from mcvar.engines import Device, Launcher, Reference, choose
+from mcvar.engines.kernels import sources_digest
+from mcvar.errors import CapacityError
+from mcvar.market import Market
+from mcvar.models import Gaussian
+from mcvar.precision import Precision
+from mcvar.rescreen import Rescreened, audited_bound
+from mcvar.scenarios import Simulated
+from mcvar.sweep import sweep
+
+
+@pytest.fixture
+def cupy(launcher: Callable[..., Launcher], monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
+    fake = FakeCupy(launcher("emulated", Precision.fp64).library)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    return fake
+
+
+def test_a_run_through_the_launcher_of_gpus(cupy: FakeCupy, every_market: Market, every_book: Book) -> None:
+    choice = choose("auto")
+    assert (choice.name, choice.device_name) == ("cuda", "Emulated")
+    scenarios = Simulated(Gaussian().law(every_market, 0.1, np.zeros(9)), 6_000)
+    device = choice.make(every_market, every_book, scenarios, 0.01, width=2_048)
+    assert isinstance(device, Device)
+    reference = Reference(every_market, every_book, scenarios, 0.01).pnl(0, 300)
+    np.testing.assert_allclose(device.pnl(0, 300), reference, rtol=1e-9, atol=1e-6)
+    tail, _, failed = sweep(device, 6_000, [(1, 50)])
+    assert len(failed) == 0
+    worst = np.sort(0.0 - device.pnl(0, 6_000), axis=1)[:, ::-1]
+    assert np.array_equal(tail.head(50).loss, worst[:, :50])
+    same = device.beside(device.launcher)
+    mixed = Rescreened.of(tail, same, [10, 30], audited_bound(device, same, 6_000))
+    assert np.array_equal(mixed.at(30), worst[:, 29])
+
+
+def test_the_digest_of_the_sources_is_among_the_options(cupy: FakeCupy) -> None:
+    choose("cuda", Precision.mixed)
+    for compiled in cupy.compiled:
+        assert any(sources_digest().startswith(o.removeprefix("-DMCVAR_DIGEST=")) for o in compiled["options"])
+        assert compiled["backend"] == "nvrtc"
+    assert [("-DREAL=float" in c["options"], "-DREAL=double" in c["options"]) for c in cupy.compiled] == [
+        (True, False), (False, True),
+    ]  # fmt: skip
+
+
+def test_memory_that_went_away_is_an_error_with_a_remedy(
+    cupy: FakeCupy, every_market: Market, every_book: Book
+) -> None:
+    choice = choose("cuda")
+    scenarios = Simulated(Gaussian().law(every_market, 0.1, np.zeros(9)), 6_000)
+    device = choice.make(every_market, every_book, scenarios, 0.01)
+    assert isinstance(device, Device)
+    assert device.launcher.free_bytes() == int(10**9 * (1 - 0.03))
+    cupy.free = 1000
+    with pytest.raises(CapacityError, match=r"Emulated has 0.00 GB free.*Lower executor.memory_gb"):
+        sweep(device, 6_000, [(1, 50)])

@@ -88,6 +88,11 @@ def test_speed_is_quoted_from_a_kept_measurement() -> None:
     text = " ".join((ROOT / "README.md").read_text().split())
     for name, engine in kept["engines"].items():
         low, high = (f"{rate / 1e6:.0f}" for rate in engine["revaluations_per_second_range"])
-        assert f"`engine={name}` {engine['revaluations_per_second'] / 1e6:.0f} M ({low} to {high})" in text
+        setting = f"engine={name}".replace(" ", " engine.precision=")
+        assert f"`{setting}` {engine['revaluations_per_second'] / 1e6:.0f} M ({low} to {high})" in text
     assert f"median of {len(engine['seconds'])} runs" in text
     assert f"in {kept['peak_memory_gb']:.1f} GB" in text
+    others = json.loads((ROOT / "benchmarks" / "results" / "others-2-cores.json").read_text())["tools"]
+    for tool, said in (("mcvar numpy", "as fast as `engine=numpy`"), ("jax", "JAX"), ("numba", "numba")):
+        assert f"{others[tool]['mcvar native is times faster']:.1f} times {said}" in text
+    assert f"{others['quantlib']['mcvar native is times faster']:.0f} times QuantLib" in text

@@ -7,8 +7,8 @@
 
 namespace mcvar {
 
-constexpr int STRIP = 1024;                // scenarios whose moments are added up first, by one warp
-constexpr int STRIPS = 64, WINDOWS = 8;    // at most, in one launch
+constexpr int STRIP = 1024;  // scenarios whose moments are added up first, by one warp
+constexpr int STRIPS = 64;   // at most, in one launch
 constexpr int SORT_THREADS = 1024, SORT_CHUNK = 4096;  // losses sorted in shared memory at once
 
 // Loss of a row in one column.
@@ -57,8 +57,8 @@ MCVAR_KERNEL(256, 2) mcvar_total(const mcvar::Plan p, const mcvar::Work w, int64
 // Moments of the losses of one row (blockIdx.x), and those that lie in a window.
 MCVAR_KERNEL(256, 2) mcvar_screen(const mcvar::Plan p, const mcvar::Work w, int64_t start, int64_t stop) {
     using namespace mcvar;
-    __shared__ double power[STRIPS][4], above[WINDOWS][STRIPS][3];
-    __shared__ int kept[WINDOWS][STRIPS];
+    __shared__ double power[STRIPS][4], above[STRIPS][3];
+    __shared__ int kept[STRIPS];
     const int64_t row = blockIdx.x, columns = stop - start;
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32, warps = static_cast<int>(blockDim.x) / 32;
     const int strips = static_cast<int>((columns + STRIP - 1) / STRIP);
@@ -90,13 +90,12 @@ MCVAR_KERNEL(256, 2) mcvar_screen(const mcvar::Plan p, const mcvar::Work w, int6
             power[b][3] = s4;
         }
     }
-    for (int v = 0; v < w.windows; ++v) {
+    for (int64_t v = 0; v < w.windows; ++v) {
         const int64_t window = v * p.rows + row;
         const double low = w.low[window], high = w.high[window];
-        const int64_t low_at = w.low_at[window], high_at = w.high_at[window];
-        for (int b = warp; b < strips; b += warps) {
-            int count = 0;
-            double beyond = 0, s1 = 0, s2 = 0;
+        const int64_t low_at = w.low_at[window], high_at = w.high_at[window], before = w.kept[window];
+        for (int b = warp; b < strips; b += warps) {  // how many are in the window, and what is above
+            double inside = 0, beyond = 0, s1 = 0, s2 = 0;
 #pragma unroll 4
             for (int i = 0; i < STRIP / 32; ++i) {
                 const int64_t column = static_cast<int64_t>(b) * STRIP + i * 32 + lane;
@@ -111,30 +110,25 @@ MCVAR_KERNEL(256, 2) mcvar_screen(const mcvar::Plan p, const mcvar::Work w, int6
                     s1 += d;
                     s2 += d * d;
                 } else {
-                    ++count;
+                    inside += 1;
                 }
             }
-            const double all = over_warp(static_cast<double>(count));
+            inside = over_warp(inside);
             beyond = over_warp(beyond);
             s1 = over_warp(s1);
             s2 = over_warp(s2);
             if (lane == 0) {
-                kept[v][b] = static_cast<int>(all);
-                above[v][b][0] = beyond;
-                above[v][b][1] = s1;
-                above[v][b][2] = s2;
+                kept[b] = static_cast<int>(inside);
+                above[b][0] = beyond;
+                above[b][1] = s1;
+                above[b][2] = s2;
             }
         }
-    }
-    __syncthreads();
-    for (int v = 0; v < w.windows; ++v) {
-        const int64_t window = v * p.rows + row;
-        const double low = w.low[window], high = w.high[window];
-        const int64_t low_at = w.low_at[window], high_at = w.high_at[window];
+        __syncthreads();  // all counts are there, and all have read how many were kept before
         for (int b = warp; b < strips; b += warps) {
-            if (kept[v][b] == 0) continue;
-            int64_t to = w.kept[window];
-            for (int before = 0; before < b; ++before) to += kept[v][before];
+            if (kept[b] == 0) continue;
+            int64_t to = before;
+            for (int strip = 0; strip < b; ++strip) to += kept[strip];
             for (int i = 0; i < STRIP / 32; ++i) {
                 const int64_t column = static_cast<int64_t>(b) * STRIP + i * 32 + lane;
                 bool keep = false;
@@ -154,19 +148,22 @@ MCVAR_KERNEL(256, 2) mcvar_screen(const mcvar::Plan p, const mcvar::Work w, int6
                 to += __popc(chosen);
             }
         }
+        if (threadIdx.x < 3) {
+            double sum = w.above[3 * window + threadIdx.x];
+            for (int b = 0; b < strips; ++b) sum += above[b][threadIdx.x];
+            w.above[3 * window + threadIdx.x] = sum;
+        } else if (threadIdx.x == 32) {
+            int64_t all = before;
+            for (int b = 0; b < strips; ++b) all += kept[b];
+            w.kept[window] = all;
+        }
+        __syncthreads();  // the next window counts anew
     }
-    __syncthreads();  // all have read the numbers kept before
+    __syncthreads();
     if (threadIdx.x < 4) {
         double sum = w.power[4 * row + threadIdx.x];
         for (int b = 0; b < strips; ++b) sum += power[b][threadIdx.x];
         w.power[4 * row + threadIdx.x] = sum;
-    } else if (threadIdx.x >= 32 && threadIdx.x < 32 + w.windows) {
-        const int v = static_cast<int>(threadIdx.x) - 32;
-        const int64_t window = v * p.rows + row;
-        for (int b = 0; b < strips; ++b) {
-            w.kept[window] += kept[v][b];
-            for (int i = 0; i < 3; ++i) w.above[3 * window + i] += above[v][b][i];
-        }
     }
 }
 

@@ -216,3 +216,15 @@ def test_a_row_outside_its_window_is_found_out(
     tail, _, failed = sweep(again, 20_000, [(1, 100)], margin=np.inf)
     assert len(failed) == 0
     assert np.array_equal(tail.head(100).loss, Tail.of(0.0 - again.pnl(0, 20_000), 0, 100).loss)
+
+
+def test_many_windows(every_market: Market, every_book: Book, launcher: MakeLauncher) -> None:
+    spans = [(1, 5), *((rank, rank + 3) for rank in range(20, 240, 20))]
+    for place in ("native", "emulated"):
+        device = Device(every_market, every_book, law(every_market), YEARS, launcher=launcher(place))
+        tail, _, failed = sweep(device, 9_000, spans)
+        assert len(failed) == 0
+        whole = Tail.of(0.0 - device.pnl(0, 9_000), 0, 250)
+        for first, last in spans:
+            assert np.array_equal(tail.part(first, first, last)[0], whole.loss[:, first - 1 : last])
+            np.testing.assert_allclose(tail.excess(last)[1], whole.excess(last)[1], rtol=1e-11)

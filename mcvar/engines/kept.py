@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _NONE = np.uint64(2**64 - 1)
-WINDOWS = 8  # at most (kernels/tail.cu)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 // Stage add_up on the device: the sum of every segment's positions, in a fixed order and without atomics.
 //
 // Why: a position is one multiplication and one value read, so reading is all that counts. A block takes TILE scenarios
-// and 512 segments, 16 a warp, whose sums stay in registers, and streams the values through shared memory in chunks of
-// instruments, the next chunk being copied while this one is added up. Each value is then read from memory once for 512
-// segments. The positions of a warp in a chunk are one run, told apart by a count for each segment. A book with few
+// and 560 segments, 28 a warp, whose sums stay in registers, and streams the values through shared memory in chunks of
+// instruments, the next chunk being copied while this one is added up. Blocks of one tile run side by side, so that each
+// value is read from memory once and from the cache once for 560 segments. The positions of a warp in a chunk are one run, told apart by a count for each segment. A book with few
 // positions for each instrument and block (mcvar/engines/segments.py decides) reads values from memory directly.
 
 #include "plan.cuh"
@@ -11,7 +11,7 @@
 
 namespace mcvar {
 
-constexpr int PER_WARP = 16, PER_LANE = TILE / 32;
+constexpr int PER_WARP = 28, PER_LANE = TILE / 32;
 constexpr int UNROLL = sizeof(REAL) == 8 ? 4 : 2;  // as far as the registers last
 
 struct alignas(sizeof(REAL) * PER_LANE) Pack {  // what one lane holds of a segment: 8 bytes
@@ -44,11 +44,11 @@ __device__ __forceinline__ void copies_done() {
 
 }  // namespace mcvar
 
-MCVAR_KERNEL(1024, 1) mcvar_add_up(const mcvar::Plan p, const mcvar::Work w, int64_t start, int64_t stop) {
+MCVAR_KERNEL(640, 1) mcvar_add_up(const mcvar::Plan p, const mcvar::Work w, int64_t start, int64_t stop) {
     using namespace mcvar;
     MCVAR_SHARED(shared);
     const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-    const int64_t tile = blockIdx.x, group = static_cast<int64_t>(blockIdx.y) * (blockDim.x / 32) + warp, first = group * PER_WARP;
+    const int64_t tile = blockIdx.y, group = static_cast<int64_t>(blockIdx.x) * (blockDim.x / 32) + warp, first = group * PER_WARP;
     const int64_t step = static_cast<int64_t>(blockDim.x) * 16;
     const REAL *values = w.dv + tile * p.instruments * TILE;
     Pack sum[PER_WARP];
@@ -80,13 +80,10 @@ MCVAR_KERNEL(1024, 1) mcvar_add_up(const mcvar::Plan p, const mcvar::Work w, int
             const unsigned char *mine = shared + (c % 2) * bytes + lane * sizeof(Pack);
             const int64_t run = group * p.chunks + c;
             const Position *position = p.position + p.run_begin[run];
-            struct alignas(16) Counts {
-                uint32_t word[4];
-            };
-            const Counts counts = *reinterpret_cast<const Counts *>(p.run_count + run * PER_WARP);
+            const uint32_t *counts = reinterpret_cast<const uint32_t *>(p.run_count + run * PER_WARP);  // four in a word
 #pragma unroll
             for (int s = 0; s < PER_WARP; ++s) {
-                const int count = static_cast<int>(counts.word[s / 4] >> (8 * (s % 4)) & 0xFF);
+                const int count = static_cast<int>(counts[s / 4] >> (8 * (s % 4)) & 0xFF);
 #pragma unroll UNROLL
                 for (int k = 0; k < count; ++k, ++position) {
                     const Position held = whole(position);

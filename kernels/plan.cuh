@@ -112,11 +112,11 @@ struct Plan {
     const Linear *linear;    // [I]
     // quantities. A segment is a part of a row, short enough for one thread to add up; without chunks its positions are
     // [segment_begin[s], segment_begin[s + 1]). With chunks of `chunk` instruments (see add_up.cu) they stand in runs:
-    // of 16 segments, in one chunk; run_count has the number of each segment.
+    // of 28 segments, in one chunk; run_count has the number of each segment.
     int64_t chunk, chunks;
     const int64_t *segment_begin;  // [S + 1]
-    const int64_t *run_begin;      // [S / 16, chunks]
-    const uint8_t *run_count;      // [S / 16, chunks, 16]
+    const int64_t *run_begin;      // [S / 28, chunks]
+    const uint8_t *run_count;      // [S / 28, chunks, 28]
     const Position *position;
     // rows: the segments that make them up, and their own currency
     const int64_t *part_begin;         // [R + 1]

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 
 LONGEST = 128  # positions of a segment; fits the byte that counts them
-WARP = 16  # segments of one warp (kernels/add_up.cu)
-BLOCK = 32 * WARP  # segments of one block of threads, at most
+WARP = 28  # segments of one warp (kernels/add_up.cu)
+BLOCK = 20 * WARP  # segments of one block of threads, at most
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Segments:
     >>> quantity = sparse.csr_array(np.array([[1.0, 0.0, 2.0], [0.0, 0.0, 0.0]]))
     >>> made = Segments.of(quantity, np.dtype("f8"), tile=64, chunk=0).columns
     >>> made["segments"], made["part_begin"].tolist(), made["position"]["quantity"].tolist()
-    (16, [0, 1, 1], [1.0, 2.0])
+    (28, [0, 1, 1], [1.0, 2.0])
     """
 
     columns: dict[str, Any]

@@ -160,7 +160,7 @@ def _run(
     progress: Callable[[int], None] | None = None,
 ) -> tuple[KeptTail, Floats]:
     """One pass; the tail, and sums of powers [shards, R, 4]."""
-    kept = engine.kept(bounds, capacity, pivot)
+    kept = Kept(engine, bounds, capacity, pivot)
     powers = []
     for start in range(0, count, _BATCH):
         stop = min(start + _BATCH, count)

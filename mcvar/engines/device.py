@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mcvar.book import Book
-from mcvar.engines.kept import Bounds, Kept
 from mcvar.engines.launcher import Buffer, Launcher
 from mcvar.engines.layout import PLAN, WORK, factor_columns, instrument_columns, law_columns, row_columns
 from mcvar.engines.reference import Reference, check_finite, not_finite
@@ -104,10 +103,6 @@ class Device:
         work = self.work.copy()
         work["index"] = index.pointer
         return self._pnl(work, 0, len(scenarios), scenarios)
-
-    def kept(self, bounds: Bounds, capacity: int, pivot: Floats) -> Kept:
-        """A place for the losses of a run that lie between bounds, and for its moments."""
-        return Kept(self, bounds, capacity, pivot)
 
     def run(self, work: NDArray[Any], start: int, stop: int, last: str) -> None:
         """P&L of at most a tile of scenarios, and then the stage `last` with it."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from mcvar.engines.device import Device
+from mcvar.engines.device import Device
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -228,3 +228,28 @@ def test_many_windows(every_market: Market, every_book: Book, launcher: MakeLaun
         for first, last in spans:
             assert np.array_equal(tail.part(first, first, last)[0], whole.loss[:, first - 1 : last])
             np.testing.assert_allclose(tail.excess(last)[1], whole.excess(last)[1], rtol=1e-11)
+
+
+@pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {}), GPU])
+def test_prices_on_a_grid_of_extremes(
+    make_market: Callable[..., Market], make_book: Callable[..., Book], launcher: MakeLauncher,
+    place: str, how: dict[str, Any],
+) -> None:  # fmt: skip
+    """Expired, without volatility, far in and out of the money, for a minute and for a century: 1e-13 of spot or strike."""
+    market = make_market([{"factor": "S", "level": 100.0}])
+    rows = [
+        {"instrument": f"{t}-{k}-{y}-{v}", "kind": "option", "underlying": "S", "strike": k, "option_type": t,
+         "years": y, "volatility": v, "rate": 0.02, "carry": 0.01}
+        for t in ("call", "put") for k in (1e-3, 50.0, 99.999, 100.0, 130.0, 1e5)
+        for y in (2e-6, 0.02, 0.5, 30.0, 100.0) for v in (0.0, 1e-4, 0.2, 3.0)
+    ]  # fmt: skip
+    positions = [(str(row["instrument"]), str(row["instrument"]), 1.0) for row in rows]
+    book = make_book(market, rows, positions)
+    moves = Explicit.of([[x] for x in (-5.0, -0.7, -1e-3, 0.0, 1e-9, 0.02, 0.9, 4.0)])
+    device, reference = (
+        make(market, book, moves, 0.01)
+        for make in (lambda *a: Device(*a, launcher=launcher(place, FP64, **how)), Reference)
+    )
+    scale = np.maximum(np.maximum(100.0, 100.0 * np.exp(moves.shocks[0])), book.instruments.strike[:, None])
+    error = np.abs(device.pnl(0, 8) - reference.pnl(0, 8))[:-1]
+    assert (error <= 1e-13 * scale).all()

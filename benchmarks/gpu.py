@@ -28,6 +28,7 @@ from workload import YEARS, check, make_book, make_market, make_scenarios
 
 from mcvar import measures
 from mcvar.engines import Device, choose
+from mcvar.memory import EXACT_WIDTH
 from mcvar.precision import Precision
 from mcvar.provenance import provenance
 from mcvar.rescreen import Rescreened, audited_bound
@@ -103,7 +104,7 @@ def headline(market: Any, book: Any, precision: Precision, count: int, repeat: i
     choice = choose("cuda", precision)
     began = time.perf_counter()
     engine = choice.make(market, book, scenarios, YEARS)
-    exact = engine.beside(choice.exact) if choice.exact else None
+    exact = engine.beside(choice.exact, EXACT_WIDTH) if choice.exact else None
     prepared = time.perf_counter() - began
     assert isinstance(engine, Device)
     error = check(engine, market, book, scenarios)
@@ -123,7 +124,8 @@ def headline(market: Any, book: Any, precision: Precision, count: int, repeat: i
         if exact is not None:
             bound = audited_bound(engine, exact, count)
             if precision is Precision.mixed:
-                tail = Rescreened.of(tail, exact, measures.wanted(count, LEVELS, CONFIDENCE), bound)
+                tail, unsettled = Rescreened.of(tail, exact, measures.wanted(count, LEVELS, CONFIDENCE), bound)
+                assert len(unsettled) == 0
         return measures.measure(tail, moments, LEVELS, CONFIDENCE)
 
     times = timed(job, repeat)

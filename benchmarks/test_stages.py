@@ -93,3 +93,19 @@ def test_headline_job(benchmark: BenchmarkFixture, full: bool) -> None:
     for name, engine in outcome["engines"].items():
         assert engine["largest_error_of_gross_value"] < (2e-6 if name in ("native fp32", "native mixed") else 1e-12)
         benchmark.extra_info[name] = engine["revaluations_per_second"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["others.py", "--repeat", "1", "--tools", "mcvar native", "mcvar native fp32", "mcvar numpy"],
+        ["plain_cupy.py", "--device", "cpu", "--chunk", "2048"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_other_tools_get_the_same_answers(command: list[str]) -> None:
+    """Each script checks its P&L and VaR before it prints."""
+    size = ["--scenarios", "4096", "--options", "160", "--accounts", "20"]
+    script = str(Path(__file__).with_name(command[0]))
+    done = subprocess.run([sys.executable, script, *command[1:], *size], check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout)

@@ -248,12 +248,12 @@ STAGE(sort) {
 STAGE(slice) {
     const Work &w = *work;
     PARALLEL(i, stop - start) {
-        const int64_t r = start + i, cellar = w.window * plan->rows + r, kept = std::min(w.kept[cellar], w.capacity);
+        const int64_t r = start + i, window = w.window * plan->rows + r, kept = std::min(w.kept[window], w.capacity);
         for (int64_t k = 0; k < w.count; ++k) {
-            const int64_t from = w.first + k - static_cast<int64_t>(w.above[3 * cellar]);
+            const int64_t from = w.first + k - static_cast<int64_t>(w.above[3 * window]);
             const bool there = from >= 0 && from < kept;
-            w.out[i * w.count + k] = there ? w.loss[cellar * w.capacity + from] : -infinity();
-            w.out_at[i * w.count + k] = there ? w.scenario[cellar * w.capacity + from] : -1;
+            w.out[i * w.count + k] = there ? w.loss[window * w.capacity + from] : -infinity();
+            w.out_at[i * w.count + k] = there ? w.scenario[window * w.capacity + from] : -1;
         }
     }
 }
@@ -262,17 +262,17 @@ STAGE(slice) {
 STAGE(excess) {
     const Work &w = *work;
     PARALLEL(i, stop - start) {
-        const int64_t r = start + i, cellar = w.window * plan->rows + r;
-        const double *above = w.above + 3 * cellar, *loss = w.loss + cellar * w.capacity;
+        const int64_t r = start + i, window = w.window * plan->rows + r;
+        const double *above = w.above + 3 * window, *loss = w.loss + window * w.capacity;
         const int64_t number = w.first - static_cast<int64_t>(above[0]);
         double s1 = 0, s2 = 0;
-        if (number >= 0 && number < std::min(w.kept[cellar], w.capacity)) {
+        if (number >= 0 && number < std::min(w.kept[window], w.capacity)) {
             for (int64_t k = 0; k < number; ++k) {
                 const double d = loss[k] - loss[number];
                 s1 += d;
                 s2 += d * d;
             }
-            add_above(above, w.high[cellar] - loss[number], s1, s2);
+            add_above(above, w.high[window] - loss[number], s1, s2);
         }
         w.out[2 * i] = s1;
         w.out[2 * i + 1] = s2;

@@ -140,17 +140,17 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
 
 
 def _precision_notes(engine: EngineChoice, result: VarResult) -> list[str]:
-    """Where single precision may be felt in VaR."""
-    if engine.precision is not Precision.fp32:
+    """Where single precision may be felt."""
+    if engine.precision is Precision.fp64:
         return []
     bound = next(e for e in result.estimates if e.measure == "fp32_bound").value
     felt = int((bound > _FELT * np.abs(highest(result.estimates).value)).sum())
     if not felt:
         return []
-    return [
-        f"fp32: for {felt} rows the error of a loss may exceed {_FELT:g} of VaR (fp32_bound in measures.parquet): "
-        "engine.precision=mixed makes VaR exact"
-    ]
+    where = f"for {felt} rows the error of a loss may exceed {_FELT:g} of VaR (fp32_bound in measures.parquet)"
+    if engine.precision is Precision.mixed:
+        return [f"mixed: {where}: it is in ES, mean, std and tail.parquet, not in VaR"]
+    return [f"fp32: {where}: engine.precision=mixed makes VaR exact"]
 
 
 def _check_numbers(settings: Any, prefix: str) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mcvar import measures
-from mcvar.engines import EngineChoice
+from mcvar.engines import EngineChoice, Launcher
 from mcvar.engines.host import cores, free_memory
+from mcvar.engines.segments import LONGEST
 from mcvar.errors import CapacityError, SettingError
 from mcvar.shards import chunk_for, memory_per_row
 from mcvar.sweep import Spans, row_bytes
@@ -16,6 +17,7 @@ _SHARE = 0.7  # of the free memory, unless the user names an amount
 _DEVICE_SHARE = 0.9  # of a GPU's: nobody else should be there
 _BASE = 400 * 2**20  # interpreter, libraries, market and book
 _LEAST_WIDTH = 1024  # scenarios of a tile on a GPU
+EXACT_WIDTH = 1024  # scenarios of a tile in double precision beside a run in single
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Plan:
         Scenarios a task of the numpy engine; of a tile, for kernels.
     workers : int
         Threads.
-    memory, budget : int
-        Bytes at the peak, about; bytes that were to be had.
+    memory, budget, fixed : int
+        Bytes at the peak, about; that were to be had; that the run takes without any row.
     """
 
     depth: int
@@ -48,6 +50,7 @@ class Plan:
     workers: int
     memory: int
     budget: int
+    fixed: int
 
     def __str__(self) -> str:
         return (
@@ -110,30 +113,38 @@ def plan(
         launcher, on_gpu = engine.launcher, engine.name == "cuda"
         budget = int((_DEVICE_SHARE if on_gpu else _SHARE) * launcher.free_bytes())
         budget = int(memory_gb * 1e9) if memory_gb else budget
-        real, chunk = launcher.precision.real.itemsize, launcher.width
+        chunk = launcher.width
+        segments = 2 + positions / LONGEST / rows  # of a row; the netted one has as many as the instruments ask for
 
-        def tile(width: int) -> int:
-            return 8 * width * (3 * factors + 4) + real * instruments * launcher.held(width)
+        def tile(at: Launcher, width: int, rows: float) -> int:
+            real = at.precision.real.itemsize
+            sums = real * width * (segments * rows + instruments / LONGEST)
+            return int(8 * width * (3 * factors + 4) + real * instruments * at.held(width) + sums)
 
-        while on_gpu and tile(chunk) + 2 * real * chunk * rows > budget // 4 and chunk > _LEAST_WIDTH:
+        while on_gpu and tile(launcher, chunk, rows) > budget // 4 and chunk > _LEAST_WIDTH:
             chunk //= 2
-        copies = 2 if engine.exact is not None else 1
-        fixed = (0 if on_gpu else _BASE) + copies * (tile(chunk) + 250 * instruments + 40 * positions)
-        beside = copies * 2 * real * chunk + 300  # segments in a tile, and what describes a row
+        fixed = (0 if on_gpu else _BASE) + tile(launcher, chunk, 0) + 250 * instruments + 40 * positions
+        beside = tile(launcher, chunk, 1) - tile(launcher, chunk, 0) + 16 * min(keep, depth) + 300
+        if engine.exact is not None:  # and P&L of both precisions, for the audit
+            fixed += tile(engine.exact, EXACT_WIDTH, 0) + 250 * instruments + 40 * positions
+            beside += tile(engine.exact, EXACT_WIDTH, 1) - tile(engine.exact, EXACT_WIDTH, 0) + 16 * EXACT_WIDTH
         window = measures.spans(count, levels, confidence, keep)
-        forms = {
-            name: (spans, row_bytes(count, spans) + beside) for name, spans in (("full", full), ("window", window))
-        }
+        forms = {name: (s, row_bytes(count, s) + beside) for name, s in (("full", full), ("window", window))}
         if budget - fixed >= rows * forms["full"][1] or forms["full"][1] <= forms["window"][1]:
             del forms["window"]
     form, (spans, one) = min(forms.items(), key=lambda item: item[1][1])
     left = budget - fixed
     if left < one:
-        fits = int(count * max(left, 0) / one)
+        takes = f"{budget / 1e9:.2f} GB may be used, but the run takes {fixed / 1e9:.2f} GB and each account "
+        if left <= 0:
+            raise CapacityError(
+                f"{takes}{one / 1e6:.3f} MB more: raise executor.memory_gb to {1.1 * (fixed + one) / 1e9:.2f} or more"
+                + (", lower executor.workers" if engine is None or engine.name != "cuda" else "")
+            )
         raise CapacityError(
-            f"{budget / 1e9:.2f} GB may be used, but the run takes {fixed / 1e9:.2f} GB and each account "
-            f"{one / 1e9:.3f} GB more: raise executor.memory_gb, lower scenarios.count (about {fits} would fit), or "
-            f"raise the lowest of measure.levels ({min(levels):g} keeps {depth} losses an account)"
+            f"{takes}{one / 1e9:.3f} GB more: raise executor.memory_gb, lower scenarios.count (about "
+            f"{int(count * left / one)} would fit), or raise the lowest of measure.levels ({min(levels):g} keeps "
+            f"{depth} losses an account)"
         )
     at_once = min(rows, left // one)
-    return Plan(depth, tuple(spans), form, at_once, chunk, workers, fixed + at_once * one, budget)
+    return Plan(depth, tuple(spans), form, at_once, chunk, workers, fixed + at_once * one, budget, fixed)

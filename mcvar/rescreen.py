@@ -2,9 +2,10 @@
 
 If no loss of the screen errs by more than b, the scenario whose exact loss has rank r is among
 those whose screened loss lies within 2 b of the screened one of that rank: all others are on the
-side where the screen sees them. These few are revalued in double and put in order. The bound b
-comes from an audit: both precisions on the first scenarios. Every revaluation is a further audit,
-and the bound is widened where one exceeds it.
+side where the screen sees them. These few are revalued in double and put in order; where they are
+many, the row is left to an engine in double precision. The bound b comes from an audit: both
+precisions on the first scenarios. Every revaluation is a further audit, and the bound is widened
+where one exceeds it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mcvar.tail import Tail
 Floats = NDArray[np.float64]
 AUDIT = 1024  # scenarios
 _SAFETY = 4.0  # times the largest error of the audit
-_REACH = 32  # neighbours of a rank that are looked at first
+_REACH = 64  # neighbours of a rank, to either side, that are looked at
 _CELLS = 2**23  # losses at once
 
 
@@ -49,7 +50,9 @@ class Rescreened:
     bound: Floats
 
     @classmethod
-    def of(cls, screen: KeptTail, engine: Device, ranks: Sequence[int], bound: Floats) -> Rescreened:
+    def of(
+        cls, screen: KeptTail, engine: Device, ranks: Sequence[int], bound: Floats
+    ) -> tuple[Rescreened, NDArray[np.int64]]:
         """Revalue what may have one of the ranks.
 
         Parameters
@@ -58,6 +61,13 @@ class Rescreened:
             In double precision.
         bound : ndarray [R]
             Of `audited_bound`.
+
+        Returns
+        -------
+        tail : Rescreened
+        unsettled : ndarray
+            Rows where too many losses lie within the error of a rank, as in a hedged book or one whose losses are
+            all equal: they are for an engine in double precision.
         """
         while True:
             near = [_Near.of(screen, rank, bound) for rank in ranks]
@@ -66,7 +76,8 @@ class Rescreened:
             for part, losses in zip(near, true, strict=True):
                 np.maximum.at(error, part.row, np.abs(losses - part.loss))
             if (error <= bound).all():
-                return cls(screen, {r: n.exact(t) for r, n, t in zip(ranks, near, true, strict=True)}, bound)
+                exact = {r: n.exact(t) for r, n, t in zip(ranks, near, true, strict=True)}
+                return cls(screen, exact, bound), np.flatnonzero(np.any([part.unsettled for part in near], axis=0))
             bound = np.maximum(bound, _SAFETY * error)
 
     @property
@@ -101,29 +112,33 @@ class _Near:
     ----------
     row, scenario, loss : ndarray [M]
     place : ndarray [R]
-        Which of its row's losses has the rank in the screen, counted from 0; -1 where the row lacks the rank.
+        Which of its row's losses has the rank in the screen, counted from 0; -1 where the row has none here.
+    unsettled : ndarray [R] of bool
+        There may be more than what was looked at.
     """
 
     row: NDArray[np.int64]
     scenario: NDArray[np.int64]
     loss: Floats
     place: NDArray[np.int64]
+    unsettled: NDArray[np.bool_]
 
     @classmethod
     def of(cls, screen: KeptTail, rank: int, bound: Floats) -> _Near:
-        reach = _REACH
-        while True:
-            first = max(rank - reach, 1)
-            loss, scenario = screen.part(rank, first, rank + reach)
-            with np.errstate(invalid="ignore"):  # of rows that lack the rank
-                near = np.abs(loss - loss[:, rank - first, None]) <= 2 * bound[:, None]
-            near &= scenario >= 0
-            # What is next to the part must be out of reach; at the ends of the tail there is nothing next to it.
-            if not (near[:, -1].any() or (first > 1 and near[:, 0].any())) or reach > screen.count:
-                break
-            reach *= 4
+        first, last = max(rank - _REACH, 1), min(rank + _REACH, screen.count)
+        loss, scenario = screen.part(rank, first, last)
+        there = scenario >= 0  # a window may end here
+        with np.errstate(invalid="ignore"):  # of rows that lack the rank
+            near = there & (np.abs(loss - loss[:, rank - first, None]) <= 2 * bound[:, None])
+        sure = bound == 0  # as where nothing is held: losses are exact, equal ones however many
+        near[sure] = there[sure] & (np.arange(near.shape[1]) == rank - first)
+        # At the first and the last loss of all there is nothing beyond; at the ends of what is kept there is.
+        ahead, behind = there.argmax(axis=1), there.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
+        rows = np.arange(len(there))
+        unsettled = (near[rows, ahead] & (first + ahead > 1)) | (near[rows, behind] & (first + behind < screen.count))
+        near[unsettled] = False
         place = np.where(near.any(axis=1), rank - first - near.argmax(axis=1), -1)
-        return cls(np.nonzero(near)[0], scenario[near], loss[near], place)
+        return cls(np.nonzero(near)[0], scenario[near], loss[near], place, unsettled)
 
     def exact(self, true: Floats) -> Floats:
         """The loss of the rank in each row, given those of all that may have it, [R]."""
@@ -138,7 +153,7 @@ def _losses(engine: Device, near: Sequence[_Near]) -> list[Floats]:
     row, scenario = (np.concatenate([getattr(part, name) for part in near]) for name in ("row", "scenario"))
     named, place = np.unique(scenario, return_inverse=True)
     losses = np.empty(len(row))
-    step = max(1, _CELLS // engine.rows)
+    step = max(AUDIT, _CELLS // engine.rows)
     for at in range(0, len(named), step):
         pnl = engine.pnl_at(named[at : at + step])  # [R, n]
         here = np.flatnonzero((place >= at) & (place < at + step))

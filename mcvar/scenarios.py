@@ -79,6 +79,8 @@ class Explicit:
         if not np.isfinite(shocks).all():
             bad = sorted({int(n) for n in np.argwhere(~np.isfinite(shocks))[:, 1]})
             raise InputError("scenarios", [f"row {n + 1}: a shock is not finite" for n in bad])
+        if not shocks.size:
+            raise InputError("scenarios", ["there is no scenario: give at least one row of shocks"])
         return cls(shocks)
 
     @property

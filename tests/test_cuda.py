@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from emulator.fake_cupy import FakeCupy
+from emulator.fake_cupy import CompileException, FakeCupy
 
 from mcvar.book import Book
 from mcvar.engines import Device, Launcher, Reference, choose
 from mcvar.engines.kernels import sources_digest
-from mcvar.errors import CapacityError
+from mcvar.errors import CapacityError, SettingError
 from mcvar.market import Market
 from mcvar.models import Gaussian
 from mcvar.precision import Precision
@@ -41,8 +41,45 @@ def test_a_run_through_the_launcher_of_gpus(cupy: FakeCupy, every_market: Market
     worst = np.sort(0.0 - device.pnl(0, 6_000), axis=1)[:, ::-1]
     assert np.array_equal(tail.head(50).loss, worst[:, :50])
     same = device.beside(device.launcher)
-    mixed = Rescreened.of(tail, same, [10, 30], audited_bound(device, same, 6_000))
+    mixed, unsettled = Rescreened.of(tail, same, [10, 30], audited_bound(device, same, 6_000))
+    assert len(unsettled) == 0
     assert np.array_equal(mixed.at(30), worst[:, 29])
+
+
+@pytest.mark.parametrize(("kilobytes", "chunk"), [(64, 128), (99, 192), (163, 320), (227, 448)])
+def test_chunks_fit_the_shared_memory_of_every_generation(
+    launcher: Callable[..., Launcher], monkeypatch: pytest.MonkeyPatch, every_market: Market,
+    make_book: Callable[..., Book], kilobytes: int, chunk: int,
+) -> None:  # fmt: skip
+    fake = FakeCupy(launcher("emulated", Precision.fp64).library, shared=1024 * kilobytes)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    rows = [{"instrument": f"S{i}", "kind": "spot", "underlying": "XYZ", "multiplier": 1 + i} for i in range(500)]
+    positions = [(f"A{i % 7}", f"S{i}", float(i)) for i in range(500) for _ in range(2)]
+    book = make_book(every_market, rows, positions)
+    scenarios = Simulated(Gaussian().law(every_market, 0.1, np.zeros(9)), 40)
+    choice = choose("cuda")
+    assert choice.launcher is not None
+    assert choice.launcher.chunk == chunk
+    device = choice.make(every_market, book, scenarios, 0.01)
+    assert isinstance(device, Device)
+    assert int(device.plan["chunk"]) == chunk
+    np.testing.assert_allclose(
+        device.pnl(0, 40), Reference(every_market, book, scenarios, 0.01).pnl(0, 40), rtol=1e-9, atol=1e-6
+    )
+
+
+def test_a_compiler_that_is_not_there_is_a_setting_to_mend(cupy: FakeCupy) -> None:
+    for broken in (RuntimeError("Failure finding libnvrtc.so"), CompileException("error: no such file")):
+        cupy.broken = broken
+        with pytest.raises(SettingError, match=r"cannot compile its kernels.*install mcvar\[cuda13\].*engine=native"):
+            choose("cuda")
+        assert choose("auto").name == "native"
+
+
+def test_a_number_that_no_gpu_has_is_an_error_for_auto_too(cupy: FakeCupy) -> None:
+    for name in ("cuda", "auto"):
+        with pytest.raises(SettingError, match=r"engine.device is 9, but there are 1 GPUs"):
+            choose(name, device=9)
 
 
 def test_the_digest_of_the_sources_is_among_the_options(cupy: FakeCupy) -> None:

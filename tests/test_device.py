@@ -235,7 +235,7 @@ def test_prices_on_a_grid_of_extremes(
     make_market: Callable[..., Market], make_book: Callable[..., Book], launcher: MakeLauncher,
     place: str, how: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Expired, without volatility, far in and out of the money, for a minute and for a century: 1e-13 of spot or strike."""
+    """Expired, without volatility, far in and out of the money, for a minute, a century: 1e-13 of spot or strike."""
     market = make_market([{"factor": "S", "level": 100.0}])
     rows = [
         {"instrument": f"{t}-{k}-{y}-{v}", "kind": "option", "underlying": "S", "strike": k, "option_type": t,

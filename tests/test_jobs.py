@@ -16,7 +16,7 @@ from mcvar.book import Book
 from mcvar.config import Config, HorizonConfig, NativeEngine, OutputConfig, SimulatedScenarios
 from mcvar.engines import EngineChoice, Launcher, Reference, choose
 from mcvar.errors import CapacityError, SettingError
-from mcvar.jobs import var
+from mcvar.jobs import passes, var
 from mcvar.jobs.var import VarResult
 from mcvar.measures import spans
 from mcvar.precision import Precision
@@ -176,7 +176,7 @@ def test_windows_and_blocks_of_rows_change_nothing(native: VarResult) -> None:
 
 def test_rows_that_the_pilot_misjudged_run_again(native: VarResult, monkeypatch: pytest.MonkeyPatch) -> None:
     # A margin of a fifth of a standard error is too narrow for most rows: they are run again with four times that, ...
-    monkeypatch.setattr(var, "MARGIN", 0.2)
+    monkeypatch.setattr(passes, "MARGIN", 0.2)
     _, other = job(choose("native"))
     for a, b in zip(native.estimates, other.estimates, strict=True):
         np.testing.assert_allclose(a.value, b.value, rtol=1e-9)
@@ -216,7 +216,7 @@ def test_a_run_records_its_precision(launcher: Callable[..., Launcher]) -> None:
 
 
 def test_rows_that_run_again_stay_within_the_memory(monkeypatch: pytest.MonkeyPatch, native: VarResult) -> None:
-    monkeypatch.setattr(var, "MARGIN", 0.2)
+    monkeypatch.setattr(passes, "MARGIN", 0.2)
     with pytest.raises(CapacityError, match=r"to keep all 100000 losses of one takes.*raise executor.memory_gb"):
         job(choose("native"), budget=10**6)
     _, mixed = job(choose("native", Precision.mixed))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.book import Book
+from mcvar.engines.cuda import CudaLauncher, NoSuchDevice
 from mcvar.engines.device import Device
 from mcvar.engines.host import HostLauncher
 from mcvar.engines.launcher import Launcher
@@ -101,25 +102,34 @@ def choose(name: str, precision: Precision = Precision.fp64, *, workers: int = 0
             raise SettingError(f"engine=numpy is fp64 only: for engine.precision={precision.value} take native or cuda")
         return EngineChoice(name)
     if name == "auto":
-        for candidate in ("cuda", "native"):
-            try:
-                chosen = choose(candidate, precision, workers=workers, device=device)
-            except SettingError as error:
-                _log.info("engine=auto passes %s by: %s", candidate, error)
-            else:
-                _log.info("engine=auto takes %s", candidate)
-                return chosen
-        _log.warning("engine=auto takes numpy: there is neither a usable GPU nor a C++ compiler")
-        return choose("numpy", precision)
+        return _best(precision, workers, device)
     make = _launchers(name, workers, device)
     if precision is Precision.fp64:
         return EngineChoice(name, precision, make(precision))
     return EngineChoice(name, precision, make(Precision.fp32), make(Precision.fp64))
 
 
+def _best(precision: Precision, workers: int, device: int) -> EngineChoice:
+    """The first engine that works here; a GPU that does not exist is an error all the same."""
+    passed = []
+    for candidate in ("cuda", "native"):
+        try:
+            chosen = choose(candidate, precision, workers=workers, device=device)
+        except NoSuchDevice:
+            raise
+        except SettingError as error:
+            _log.info("engine=auto passes %s by: %s", candidate, error)
+            passed.append(str(error))
+        else:
+            _log.info("engine=auto takes %s", candidate)
+            return chosen
+    if precision is not Precision.fp64:
+        raise SettingError(f"engine.precision={precision.value} needs engine=cuda or native: " + "; ".join(passed))
+    _log.warning("engine=auto takes numpy: there is neither a usable GPU nor a C++ compiler")
+    return choose("numpy")
+
+
 def _launchers(name: str, workers: int, device: int) -> Callable[[Precision], Launcher]:
     if name == "native":
         return lambda precision: HostLauncher(precision, workers)
-    from mcvar.engines.cuda import CudaLauncher  # imports cupy, which a machine without a GPU need not have
-
     return lambda precision: CudaLauncher(precision, device)

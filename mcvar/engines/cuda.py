@@ -21,6 +21,10 @@ _INSTALL = "install mcvar[cuda13] or mcvar[cuda12], as the driver is"
 _KEEP = 0.03  # of the memory, for the modules and the driver
 
 
+class NoSuchDevice(SettingError):
+    """A number that no GPU has: an error even where another engine would do."""
+
+
 class CudaLauncher:
     """See `Launcher`: stages run in one stream of one GPU, in the order of their launch.
 
@@ -48,8 +52,16 @@ class CudaLauncher:
         self.tile = 256 // precision.real.itemsize
         with self._device:
             start = time.perf_counter()
-            module = self._cupy.RawModule(code=device_source(), options=device_options(precision), backend="nvrtc")
-            self._stages = {name: module.get_function(f"mcvar_{name}") for name in (*PNL, *TAIL)}
+            options = device_options(precision)
+            try:
+                module = self._cupy.RawModule(code=device_source(), options=options, backend="nvrtc")
+                self._stages = {name: module.get_function(f"mcvar_{name}") for name in (*PNL, *TAIL)}
+            except (RuntimeError, self._cupy.cuda.compiler.CompileException) as error:
+                first = str(error).splitlines()[0] if str(error) else type(error).__name__
+                raise SettingError(
+                    f"engine=cuda cannot compile its kernels ({first}): {_INSTALL}, which brings the compiler, "
+                    "or take engine=native"
+                ) from error
             self.compile_seconds = time.perf_counter() - start
             properties = self._cupy.cuda.runtime.getDeviceProperties(device)
         self.device_name = properties["name"].decode()
@@ -117,7 +129,7 @@ def _usable(device: int) -> Any:
             f"{cupy.cuda.runtime.runtimeGetVersion() // 1000}, update it or {_INSTALL}; or take engine=native"
         ) from error
     if not 0 <= device < count:
-        raise SettingError(f"engine.device is {device}, but there are {count} GPUs, numbered from 0")
+        raise NoSuchDevice(f"engine.device is {device}, but there are {count} GPUs, numbered from 0")
     capability = int(cupy.cuda.Device(device).compute_capability)
     if capability < _OLDEST:
         raise SettingError(

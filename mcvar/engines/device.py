@@ -54,10 +54,10 @@ class Device:
     ) -> None:
         self._prepare(Reference(market, book, scenarios, years), launcher, width)
 
-    def beside(self, launcher: Launcher) -> Device:
+    def beside(self, launcher: Launcher, width: int = 0) -> Device:
         """The same engine elsewhere, or in another precision."""
         other = Device.__new__(Device)
-        other._prepare(self.reference, launcher, self.width)
+        other._prepare(self.reference, launcher, width)
         return other
 
     def _prepare(self, reference: Reference, launcher: Launcher, width: int) -> None:
@@ -118,7 +118,7 @@ class Device:
     def _pnl(self, work: NDArray[Any], start: int, stop: int, names: Ints | None = None) -> Floats:
         pnl = np.empty((self.rows, stop - start))
         work, grain = work.copy(), self.launcher.grain
-        width = min(self.width, -(-(stop - start) // grain) * grain)
+        width = min(self.width, max(-(-(stop - start) // grain), 1) * grain)
         out = self.launcher.empty(8 * self.rows * width)
         work["pnl"], work["width"] = out.pointer, width
         for at in range(start, stop, width):
@@ -142,13 +142,20 @@ class Device:
 
 
 def _check_range(book: Book, value_0: Floats, precision: Precision) -> None:
-    """Refuse values that a move could carry beyond the precision."""
+    """Refuse values and quantities that a move could carry beyond the precision."""
     most = 1e-6 * float(np.finfo(precision.real).max)
-    multiplier = np.abs(book.instruments.multiplier)
-    bad = np.flatnonzero((np.abs(value_0) > most) | (multiplier > most))
+    bad = np.flatnonzero((np.abs(value_0) > most) | (np.abs(book.instruments.multiplier) > most))
     if len(bad):
         names = ", ".join(f"'{book.instruments.name[i]}' ({value_0[i]:g})" for i in bad[:20])
         raise SettingError(
             f"{len(bad)} instruments are worth too much for engine.precision={precision.value}: {names}. "
             "State multipliers in larger units, or take engine.precision=fp64"
+        )
+    held = abs(book.quantity) @ np.maximum(np.abs(value_0), 1.0)
+    bad = np.flatnonzero(~(held <= most))
+    if len(bad):
+        names = ", ".join(f"'{book.row[r]}' ({held[r]:g})" for r in bad[:20])
+        raise SettingError(
+            f"{len(bad)} accounts hold too much for engine.precision={precision.value}: {names}. "
+            "State quantities in larger units, or take engine.precision=fp64"
         )

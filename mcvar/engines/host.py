@@ -125,23 +125,63 @@ def host_library(precision: Precision = Precision.fp64) -> ctypes.CDLL:
     SettingError
         No compiler, one that fails, or a folder that cannot be written to.
     """
-    compiler = shlex.split(os.environ.get("CXX", "")) or [shutil.which("g++") or shutil.which("clang++") or ""]
-    if not shutil.which(compiler[0]):
-        raise SettingError(
-            "engine=native needs a C++ compiler: install g++ or clang++, or name one in the environment variable CXX, "
-            "or take engine=numpy"
-        )
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcvar"
-    folder = Path(os.environ.get("MCVAR_CACHE") or default)
-    about = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    compiler = _compiler()
+    folder = _cache_folder()
     flags = (*FLAGS, *defines(precision))
-    parts = (sources_digest(), about, " ".join(flags), _processor_features())
+    parts = (sources_digest(), _version(compiler), " ".join(flags), _processor_features())
     path = folder / f"host-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
     if not path.exists():
         _compile(compiler, flags, path)
-    library = ctypes.CDLL(str(path))
-    for size in (library.mcvar_plan_bytes, library.mcvar_work_bytes, library.mcvar_tile):
-        size.restype = ctypes.c_int64
+    return _load(path)
+
+
+def _compiler() -> list[str]:
+    asked = os.environ.get("CXX", "")
+    try:
+        command = shlex.split(asked) or [shutil.which("g++") or shutil.which("clang++") or ""]
+    except ValueError as error:
+        raise SettingError(f"the environment variable CXX is {asked!r}: {error}. Name a C++ compiler") from error
+    if not shutil.which(command[0]):
+        found = f"{command[0]!r} of the environment variable CXX is not a program" if asked else "there is none"
+        raise SettingError(
+            f"engine=native needs a C++ compiler, and {found}: install g++ or clang++, or name one in the environment "
+            "variable CXX, or take engine=numpy"
+        )
+    return command
+
+
+def _version(compiler: list[str]) -> str:
+    try:
+        return subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError as error:
+        raise SettingError(
+            f"the C++ compiler {shlex.join(compiler)} does not run ({error.strerror}): name another in the environment "
+            "variable CXX, or take engine=numpy"
+        ) from error
+
+
+def _cache_folder() -> Path:
+    named = os.environ.get("MCVAR_CACHE")
+    if named:
+        return Path(named)
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mcvar"
+    except RuntimeError as error:
+        raise SettingError(
+            "there is no home folder to keep compiled kernels in: name a folder in the environment variable MCVAR_CACHE"
+        ) from error
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL(str(path))
+        for size in (library.mcvar_plan_bytes, library.mcvar_work_bytes, library.mcvar_tile):
+            size.restype = ctypes.c_int64
+    except (OSError, AttributeError) as error:
+        raise SettingError(
+            f"the compiled kernels {path} cannot be loaded ({error}): name another folder in the environment variable "
+            "MCVAR_CACHE, one that may hold programs, or another compiler in CXX"
+        ) from error
     if (library.mcvar_plan_bytes(), library.mcvar_work_bytes()) != (PLAN.itemsize, WORK.itemsize):
         raise SettingError("the kernels have another plan than this version of mcvar: reinstall it")
     return library
@@ -163,13 +203,15 @@ def _compile(compiler: list[str], flags: tuple[str, ...], path: Path) -> None:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 break
-            _log.warning("%s has no OpenMP: engine=native will run on one thread", compiler[0])
         else:
-            first = "\n".join(done.stderr.splitlines()[:5])
+            said = "\n".join(done.stderr.splitlines()[:5]) or f"no output, exit status {done.returncode}"
             raise SettingError(
-                f"{compiler[0]} cannot compile the kernels (C++17 is needed):\n{first}\n"
+                f"{shlex.join(compiler)} cannot compile the kernels (C++17 is needed):\n{said}\n"
                 "name another compiler in the environment variable CXX, or take engine=numpy"
             )
+        if threads is _ONE_THREAD:
+            _log.warning("%s has no OpenMP: engine=native will run on one thread", compiler[0])
+        _load(Path(name))  # what cannot be loaded must not get into the cache
         Path(name).replace(path)
     finally:
         Path(name).unlink(missing_ok=True)

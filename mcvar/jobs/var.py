@@ -9,23 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar import measures
 from mcvar.book import Book, take_rows
-from mcvar.engines import Device, EngineChoice, Reference
+from mcvar.engines import Device, EngineChoice
 from mcvar.engines.levels import ratio
-from mcvar.errors import CapacityError, McvarError
+from mcvar.errors import McvarError
+from mcvar.jobs.passes import Measured, again, first_passes, in_precision, measured, whole
 from mcvar.market import Market
 from mcvar.measures import Estimate
-from mcvar.memory import Plan
-from mcvar.precision import Precision
-from mcvar.rescreen import AUDIT, Rescreened, audited_bound
+from mcvar.memory import EXACT_WIDTH, Plan
 from mcvar.scenarios import Scenarios
-from mcvar.shards import Progress, simulate
-from mcvar.sweep import MARGIN, Spans, row_bytes, sweep
-from mcvar.tail import Tail, Worst
+from mcvar.shards import Progress
+from mcvar.sweep import row_bytes, sweep
+from mcvar.tail import Tail
 
 _NUMPY = EngineChoice("numpy")
-_WIDER = 4.0  # how much wider the margin of a row that has to run again
 
 
 @dataclass(frozen=True)
@@ -39,12 +36,13 @@ class VarResult:
     tail : Tail
         The `keep` worst losses of every row.
     drawn : dict of int to Tail
-        The whole tails of the worst rows, for pictures.
+        The whole tails of the worst rows, for pictures; empty where memory is too short for them.
     settling : int
         Held instruments that expire inside the horizon.
     seconds, preparation : float
         From generator to measures; before that, to plan the engine.
     revaluations : int
+        Instruments times scenarios, in all passes.
     """
 
     estimates: list[Estimate]
@@ -91,90 +89,68 @@ def run(
         Called with the number of scenarios done since the last call.
     """
     start = time.perf_counter()
-    preparation = 0.0
+    preparation, revaluations, settling = 0.0, 0, 0
     found: list[_Block] = []
-    passes = -(-len(book.row) // plan.rows)
-    advance = _in_scenarios(progress, passes)
-    waiting = [(np.arange(at, min(at + plan.rows, len(book.row))), MARGIN) for at in range(0, len(book.row), plan.rows)]
-    settling = 0
+    waiting = first_passes(len(book.row), plan)
+    planned = len(waiting)
+    advance = _in_scenarios(progress, planned)
     while waiting:
-        rows, margin = waiting.pop(0)
+        each = waiting.pop(0)
+        chosen = in_precision(engine, each)
         began = time.perf_counter()
-        made = engine.make(market, take_rows(book, rows), scenarios, decay, width=plan.chunk)
-        exact = made.beside(engine.exact) if isinstance(made, Device) and engine.exact is not None else None
+        width = plan.chunk // 2 if each.doubled else plan.chunk
+        made = chosen.make(market, take_rows(book, each.rows), scenarios, decay, width=width)
+        exact = None
+        if isinstance(made, Device) and chosen.exact is not None:
+            exact = made.beside(chosen.exact, EXACT_WIDTH)
         preparation += time.perf_counter() - began
         settling = made.settling
-        tail, estimates, failed = _measured(
-            made, exact, engine, scenarios.count, levels, confidence, plan, margin, advance
-        )
-        if len(failed):
-            waiting += _again(rows[failed], margin, scenarios.count, plan)
-        if len(found) + 1 >= passes:
-            advance = None  # rows that run again are no progress
-        found.append(_read(tail, estimates, rows, failed, market, book, keep, draw))
-        del made, exact, tail  # the memory is wanted for the next rows
+        result = measured(
+            made, exact, each, engine=engine, count=scenarios.count, levels=levels, confidence=confidence, plan=plan,
+            progress=advance if len(found) < planned else None,  # rows that run again are no progress
+        )  # fmt: skip
+        revaluations += len(made.book.instruments) * scenarios.count
+        waiting += again(each, result, scenarios.count, plan)
+        found.append(_read(result, each.rows, market, book, keep, draw if plan.form == "full" else 0))
+        del made, exact, result  # the memory is wanted for the next rows
     blocks = _in_row_order(found)
-    drawn = {r: tail for block in found for r, tail in block.drawn.items()}
     worst = severity(highest(blocks.estimates).value.tolist(), market, book)
-    chosen = sorted(drawn.keys() & worst.keys(), key=lambda r: (r >= book.accounts, -worst[r]))[:draw]
+    drawn = {r: tail for block in found for r, tail in block.drawn.items()}
+    if plan.form == "window":
+        drawn = _whole_tails(_worst(worst, book, draw), engine, market, book, scenarios, decay, plan)
     return VarResult(
         estimates=blocks.estimates,
         tail=blocks.tail,
-        drawn={r: drawn[r] for r in chosen},
+        drawn={r: drawn[r] for r in _worst({r: worst[r] for r in drawn}, book, draw)},
         settling=settling,
         seconds=time.perf_counter() - start - preparation,
         preparation=preparation,
-        revaluations=len(book.instruments) * scenarios.count * len(found),
+        revaluations=revaluations,
     )
 
 
-def _measured(
-    made: Reference | Device,
-    exact: Device | None,
+def _worst(severities: dict[int, float], book: Book, count: int) -> list[int]:
+    """Accounts before parents, the worst first."""
+    return sorted(severities, key=lambda r: (r >= book.accounts, -severities[r]))[:count]
+
+
+def _whole_tails(
+    rows: list[int],
     engine: EngineChoice,
-    count: int,
-    levels: Sequence[float],
-    confidence: float,
+    market: Market,
+    book: Book,
+    scenarios: Scenarios,
+    decay: float,
     plan: Plan,
-    margin: float,
-    progress: Progress | None,
-) -> tuple[Worst, list[Estimate], NDArray[np.int64]]:
-    """Simulate and measure all rows of an engine; the rows that have to run again are returned, too."""
-    if not isinstance(made, Device):
-        found, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=progress)
-        return found, measures.measure(found, moments, levels, confidence), np.zeros(0, dtype=np.int64)
-    spans = plan.spans if np.isfinite(margin) else _whole(plan)
-    tail: Worst
-    screened, moments, failed = sweep(made, count, spans, margin=margin, progress=progress)
-    tail = screened
-    bound: NDArray[np.float64] | None = None
-    if exact is not None:
-        bound = audited_bound(made, exact, count)
-        if engine.precision is Precision.mixed:
-            tail = Rescreened.of(screened, exact, measures.wanted(count, levels, confidence), bound)
-            bound = tail.bound
-    estimates = measures.measure(tail, moments, levels, confidence)
-    if bound is not None:
-        estimates.append(measures.certain("fp32_bound", bound, confidence, f"audit of {AUDIT} scenarios"))
-    return tail, estimates, failed
-
-
-def _again(rows: NDArray[np.int64], margin: float, count: int, plan: Plan) -> list[tuple[NDArray[np.int64], float]]:
-    """Rows with a wider margin, as many at once as fit into the memory of the plan."""
-    wider = margin * _WIDER if margin < _WIDER * MARGIN else np.inf
-    one = row_bytes(count, plan.spans if np.isfinite(wider) else _whole(plan), wider)
-    if one > plan.budget:
-        raise CapacityError(
-            f"{len(rows)} rows have tails that a pilot cannot bound, and to keep all {count} losses of one takes "
-            f"{one / 1e9:.2f} GB of the {plan.budget / 1e9:.2f} GB that may be used: raise executor.memory_gb or lower "
-            "scenarios.count"
-        )
-    most = max(1, plan.rows * row_bytes(count, plan.spans) // one)
-    return [(rows[at : at + most], wider) for at in range(0, len(rows), most)]
-
-
-def _whole(plan: Plan) -> Spans:
-    return [(1, max(last for _, last in plan.spans))]
+) -> dict[int, Tail]:
+    """Tails of a few rows down to the last rank that is read, by a pass of their own; none if they do not fit."""
+    spans, count = whole(plan), scenarios.count
+    if not rows or plan.fixed + len(rows) * row_bytes(count, spans) > plan.budget:
+        return {}
+    made = engine.make(market, take_rows(book, np.array(rows)), scenarios, decay, width=plan.chunk)
+    assert isinstance(made, Device)  # only kernels keep windows
+    tail, _, missed = sweep(made, count, spans)
+    return {r: tail.row(i) for i, r in enumerate(rows) if i not in missed}
 
 
 @dataclass(frozen=True)
@@ -187,28 +163,17 @@ class _Block:
     drawn: dict[int, Tail]
 
 
-def _read(
-    tail: Worst,
-    estimates: list[Estimate],
-    rows: NDArray[np.int64],
-    failed: NDArray[np.int64],
-    market: Market,
-    book: Book,
-    keep: int,
-    draw: int,
-) -> _Block:
-    """Read a tail; rows that failed are left out."""
-    good = np.setdiff1d(np.arange(len(rows)), failed)
-    estimates = [e.take(good) for e in estimates]
-    head = tail.head(keep)
+def _read(result: Measured, rows: NDArray[np.int64], market: Market, book: Book, keep: int, draw: int) -> _Block:
+    """Read what a pass found of the rows that count."""
+    good = np.setdiff1d(np.arange(len(rows)), result.failed)
+    estimates = [e.take(good) for e in result.estimates]
+    head = result.tail.head(keep)
     rows = rows[good]
     _check_finite(estimates, book, rows)
-    worst = severity(highest(estimates).value.tolist(), market, book, rows)
-    drawn = sorted(worst, key=lambda r: (r >= book.accounts, -worst[r]))[:draw]
+    drawn = _worst(severity(highest(estimates).value.tolist(), market, book, rows), book, draw)
     place = {int(r): int(at) for r, at in zip(rows, good, strict=True)}
-    return _Block(
-        rows, estimates, Tail(head.loss[good], head.scenario[good], head.count), {r: tail.row(place[r]) for r in drawn}
-    )
+    tail = Tail(head.loss[good], head.scenario[good], head.count)
+    return _Block(rows, estimates, tail, {r: result.tail.row(place[r]) for r in drawn})
 
 
 def _in_row_order(found: Sequence[_Block]) -> _Block:

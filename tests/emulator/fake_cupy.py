@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
-SHARED = 232_448  # bytes a block can have, as on compute capability 9.0
-
 
 class OutOfMemoryError(Exception):
     """As of cupy.cuda.memory."""
+
+
+class CompileException(Exception):
+    """As of cupy.cuda.compiler."""
 
 
 class Array:
@@ -69,22 +71,30 @@ class Kernel:
 class FakeCupy:
     """The module `cupy` with one GPU of so many bytes."""
 
-    def __init__(self, library: Path, memory: int = 10**9) -> None:
+    def __init__(
+        self, library: Path, memory: int = 10**9, shared: int = 232_448, broken: Exception | None = None
+    ) -> None:
+        self.broken = broken
         self._library = ctypes.CDLL(str(library))
         self.free = memory
         runtime = SimpleNamespace(
             CUDARuntimeError=RuntimeError,
             getDeviceCount=lambda: 1,
-            getDeviceProperties=lambda _: {"name": b"Emulated", "sharedMemPerBlockOptin": SHARED},
+            getDeviceProperties=lambda _: {"name": b"Emulated", "sharedMemPerBlockOptin": shared},
             memGetInfo=lambda: (self.free, memory),
         )
         self.cuda = SimpleNamespace(
-            Device=_Device, runtime=runtime, memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
+            Device=_Device,
+            runtime=runtime,
+            memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+            compiler=SimpleNamespace(CompileException=CompileException),
         )
         self.compiled: list[dict[str, Any]] = []
 
     def RawModule(self, **arguments: Any) -> Any:
         """A compiled module."""
+        if self.broken is not None:
+            raise self.broken
         self.compiled.append(arguments)
         return SimpleNamespace(get_function=lambda name: Kernel(self._library, name.removeprefix("mcvar_")))
 

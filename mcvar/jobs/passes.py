@@ -1,0 +1,137 @@
+"""Passes over the scenarios: which rows run together, and which have to run again, how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcvar import measures
+from mcvar.engines import Device, EngineChoice, Reference
+from mcvar.errors import CapacityError
+from mcvar.measures import Estimate
+from mcvar.memory import Plan
+from mcvar.precision import Precision
+from mcvar.rescreen import AUDIT, Rescreened, audited_bound
+from mcvar.shards import Progress, simulate
+from mcvar.sweep import MARGIN, Spans, row_bytes, sweep
+from mcvar.tail import Worst
+
+Ints = NDArray[np.int64]
+_WIDER = 4.0  # how much wider the margin of a row that has to run again
+_NONE = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """Rows that run together.
+
+    Parameters
+    ----------
+    rows : ndarray
+    margin : float
+        Of their pilot (see `mcvar.sweep`).
+    doubled : bool
+        In double precision, whatever the precision of the run.
+    """
+
+    rows: Ints
+    margin: float
+    doubled: bool = False
+
+
+def first_passes(rows: int, plan: Plan) -> list[Pass]:
+    """All rows, as many at once as the plan says."""
+    return [Pass(np.arange(at, min(at + plan.rows, rows)), MARGIN) for at in range(0, rows, plan.rows)]
+
+
+def in_precision(engine: EngineChoice, each: Pass) -> EngineChoice:
+    """The engine of a pass."""
+    return EngineChoice(engine.name, Precision.fp64, engine.exact) if each.doubled else engine
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a pass found: the tail and the estimates of all its rows, and which of these do not count.
+
+    Parameters
+    ----------
+    missed : ndarray
+        Rows of which the pilot was off: a wanted rank is not in the tail.
+    unsettled : ndarray
+        Rows that single precision cannot put in order.
+    """
+
+    tail: Worst
+    estimates: list[Estimate]
+    missed: Ints
+    unsettled: Ints
+
+    @property
+    def failed(self) -> Ints:
+        """Rows that run again."""
+        return np.union1d(self.missed, self.unsettled)
+
+
+def measured(
+    made: Reference | Device,
+    exact: Device | None,
+    each: Pass,
+    *,
+    engine: EngineChoice,
+    count: int,
+    levels: Sequence[float],
+    confidence: float,
+    plan: Plan,
+    progress: Progress | None,
+) -> Measured:
+    """Run a pass.
+
+    Parameters
+    ----------
+    exact : Device, optional
+        The same in double precision, for a run that is not.
+    """
+    if not isinstance(made, Device):
+        found, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=progress)
+        return Measured(found, measures.measure(found, moments, levels, confidence), _NONE, _NONE)
+    spans = plan.spans if np.isfinite(each.margin) else whole(plan)
+    screened, moments, missed = sweep(made, count, spans, margin=each.margin, progress=progress)
+    tail: Worst = screened
+    unsettled, bound = _NONE, np.zeros(made.rows)
+    if exact is not None:
+        bound = audited_bound(made, exact, count)
+        if engine.precision is Precision.mixed:
+            rescreened, unsettled = Rescreened.of(screened, exact, measures.wanted(count, levels, confidence), bound)
+            tail, bound = rescreened, rescreened.bound
+    estimates = measures.measure(tail, moments, levels, confidence)
+    if engine.precision is not Precision.fp64:
+        estimates.append(measures.certain("fp32_bound", bound, confidence, f"audit of {AUDIT} scenarios"))
+    return Measured(tail, estimates, missed, np.setdiff1d(unsettled, missed))
+
+
+def again(each: Pass, found: Measured, count: int, plan: Plan) -> list[Pass]:
+    """The passes that the rows need which do not count."""
+    passes = []
+    if len(found.unsettled):
+        passes.append(replace(each, rows=each.rows[found.unsettled], doubled=True))
+    if len(found.missed):
+        rows = each.rows[found.missed]
+        wider = each.margin * _WIDER if each.margin < _WIDER * MARGIN else np.inf
+        one = row_bytes(count, plan.spans if np.isfinite(wider) else whole(plan), wider)
+        if one > plan.budget - plan.fixed:
+            raise CapacityError(
+                f"{len(rows)} rows have tails that a pilot cannot bound, and to keep all {count} losses of one takes "
+                f"{one / 1e9:.2f} GB of the {(plan.budget - plan.fixed) / 1e9:.2f} GB that are left: raise "
+                "executor.memory_gb or lower scenarios.count"
+            )
+        most = max(1, plan.rows * row_bytes(count, plan.spans) // one)
+        passes += [replace(each, rows=rows[at : at + most], margin=wider) for at in range(0, len(rows), most)]
+    return passes
+
+
+def whole(plan: Plan) -> Spans:
+    """The span of all ranks down to the last that is read."""
+    return [(1, max(last for _, last in plan.spans))]

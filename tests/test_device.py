@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,12 @@ from numpy.typing import NDArray
 
 from mcvar.book import Book, take_rows
 from mcvar.engines import Device, Launcher, Reference
+from mcvar.engines.device import SHARD
+from mcvar.engines.grid import SORT_CHUNK, STRIP, VALUE_THREADS
+from mcvar.engines.kernels import UNITS, source_folder
 from mcvar.engines.launcher import PNL, TAIL
-from mcvar.errors import McvarError, SettingError
+from mcvar.engines.segments import WARP
+from mcvar.errors import InputError, McvarError, SettingError
 from mcvar.market import Market
 from mcvar.models import Gaussian, StudentT
 from mcvar.moments import Moments
@@ -192,6 +197,27 @@ def test_a_move_beyond_all_prices_is_an_error(
         sweep(device, 3, [(1, 1)])
 
 
+def test_nothing_to_do(every_market: Market, every_book: Book, launcher: MakeLauncher) -> None:
+    device = Device(every_market, every_book, law(every_market), YEARS, launcher=launcher("native"))
+    assert device.pnl(5, 5).shape == device.pnl_at(np.zeros(0, dtype=np.int64)).shape == (7, 0)
+    with pytest.raises(InputError, match="there is no scenario"):
+        Explicit.of(np.zeros((0, 9)))
+
+
+def test_constants_are_those_of_the_kernels() -> None:
+    source = "".join((source_folder() / unit).read_text() for unit in UNITS)
+
+    def constant(name: str) -> int:
+        found = re.search(rf"\b{name}(?: =|) (\d+)", source)
+        assert found, name
+        return int(found[1])
+
+    assert (constant("STRIP"), constant("SORT_CHUNK")) == (STRIP, SORT_CHUNK)
+    assert constant("PER_WARP") == WARP
+    assert constant("VALUE_THREADS") == VALUE_THREADS
+    assert constant("STRIPS") * STRIP >= SHARD
+
+
 def test_values_beyond_single_precision_are_refused_before_the_run(
     every_market: Market, make_book: Callable[..., Book], launcher: MakeLauncher
 ) -> None:
@@ -199,6 +225,10 @@ def test_values_beyond_single_precision_are_refused_before_the_run(
     book = make_book(every_market, rows, [("a", "huge", 1.0)])
     Device(every_market, book, law(every_market), YEARS, launcher=launcher("native", FP64)).pnl(0, 10)
     with pytest.raises(SettingError, match=r"'huge' \(1e\+35\).*engine.precision=fp64"):
+        Device(every_market, book, law(every_market), YEARS, launcher=launcher("native", FP32))
+    rows = [{"instrument": "S", "kind": "spot", "underlying": "XYZ"}]
+    book = make_book(every_market, rows, [("whale", "S", 1e60)])
+    with pytest.raises(SettingError, match=r"'whale' \(1e\+62\).*engine.precision=fp64"):
         Device(every_market, book, law(every_market), YEARS, launcher=launcher("native", FP32))
 
 

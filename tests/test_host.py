@@ -31,7 +31,9 @@ def test_no_compiler_a_broken_one_and_a_folder_without_rights(monkeypatch: pytes
     monkeypatch.setattr(host, "host_library", host.host_library.__wrapped__)
     monkeypatch.setenv("MCVAR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(SettingError, match=r"needs a C\+\+ compiler.*engine=numpy"):
+    with pytest.raises(
+        SettingError, match=r"needs a C\+\+ compiler, and 'no-such-compiler' of .* CXX is not a program.*engine=numpy"
+    ):
         host.host_library()
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho 'error: too old' >&2\nexit 1\n")
@@ -58,6 +60,46 @@ def test_processes_that_race_find_one_whole_library(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".so"]
 
 
+def test_a_wrong_cxx_a_home_that_is_not_there_and_a_library_that_does_not_load(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(host, "host_library", host.host_library.__wrapped__)
+    monkeypatch.setenv("MCVAR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CXX", 'g++ "')
+    with pytest.raises(SettingError, match=r"CXX is 'g\+\+ \"': No closing quotation"):
+        host.host_library()
+    text = tmp_path / "text"
+    text.write_text("no program")
+    text.chmod(0o755)
+    monkeypatch.setenv("CXX", str(text))
+    with pytest.raises(SettingError, match=r"does not run \(Exec format error\).*CXX"):
+        host.host_library()
+    empty = tmp_path / "empty"
+    empty.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift || exit 0; done; : >"$2"\n')
+    empty.chmod(0o755)
+    monkeypatch.setenv("CXX", str(empty))
+    with pytest.raises(SettingError, match=r"cannot be loaded.*MCVAR_CACHE"):
+        host.host_library()
+    assert list((tmp_path / "cache").iterdir()) == []  # it did not get into the cache
+    silent = tmp_path / "silent"
+    silent.write_text("#!/bin/sh\nexit 7\n")
+    silent.chmod(0o755)
+    monkeypatch.setenv("CXX", str(silent))
+    with pytest.raises(SettingError, match="no output, exit status 7"):
+        host.host_library()
+
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("CXX")
+    monkeypatch.setattr(Path, "home", nowhere)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert host.host_library().mcvar_tile() > 0  # the named folder will do
+    monkeypatch.delenv("MCVAR_CACHE")
+    with pytest.raises(SettingError, match=r"no home folder.*MCVAR_CACHE"):
+        host.host_library()
+
+
 def test_a_compiler_without_openmp_gives_one_thread(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -70,6 +112,11 @@ def test_a_compiler_without_openmp_gives_one_thread(
     with caplog.at_level(logging.WARNING):
         assert host.host_library().mcvar_tile() > 0
     assert "one thread" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("CXX", "/bin/false")
+    with pytest.raises(SettingError, match="cannot compile"):
+        host.host_library()
+    assert "one thread" not in caplog.text
 
 
 def test_native_never_falls_back_and_auto_decides_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,17 @@ import mcvar
 from mcvar import build, memory, plot
 from mcvar.book import Book
 from mcvar.config import Config, HorizonConfig, NativeEngine, OutputConfig, SimulatedScenarios
-from mcvar.engines import EngineChoice, Launcher, Reference, choose
+from mcvar.engines import EngineChoice, Launcher, Reference, choose, host
+from mcvar.engines.launcher import Buffer
 from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs import passes, var
 from mcvar.jobs.var import VarResult
+from mcvar.market import Market
 from mcvar.measures import spans
+from mcvar.models import Gaussian
 from mcvar.precision import Precision
 from mcvar.report import RESULT_FILES, Report
+from mcvar.scenarios import Simulated
 
 SMALL = Config(scenarios=SimulatedScenarios(count=4_000), output=OutputConfig(tail_rows=50))
 
@@ -266,3 +270,42 @@ def test_a_gpu_that_is_too_small_says_what_to_lower() -> None:
         memory.plan(
             rows=10, instruments=100_000, count=10**9, levels=[0.5], confidence=0.95, engine=engine, factors=100
         )
+
+
+@pytest.mark.parametrize("precision", [Precision.fp64, Precision.mixed])
+@pytest.mark.parametrize("positions", [5, 700])
+def test_the_plan_counts_what_is_allocated(
+    precision: Precision, positions: int, make_market: Callable[..., Market], make_book: Callable[..., Book],
+    launcher: Callable[..., Launcher], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    launcher("native")
+    market = make_market([{"factor": "S", "level": 100.0}])
+    rows = [{"instrument": f"I{i}", "kind": "spot", "underlying": "S", "multiplier": 1 + i} for i in range(1000)]
+    held = [(f"A{a}", f"I{i}", 1.0) for a in range(100) for i in range(positions)]
+    book = make_book(market, rows, held)
+    peak = now = 0
+    made = host.buffer_of
+
+    class Counted(Buffer):
+        def __del__(self) -> None:
+            nonlocal now
+            now -= self.nbytes
+
+    def counted(array: Any) -> Buffer:
+        nonlocal peak, now
+        plain = made(array)
+        now += plain.nbytes
+        peak = max(peak, now)
+        return Counted(plain.array, plain.pointer, plain.nbytes)
+
+    monkeypatch.setattr(host, "buffer_of", counted)
+    engine = choose("native", precision, workers=8)
+    arguments: dict[str, Any] = {"levels": [0.95, 0.99], "confidence": 0.95}
+    plan = memory.plan(
+        rows=len(book.row), instruments=len(book.instruments), count=50_000, engine=engine, factors=1,
+        positions=book.quantity.nnz, **arguments,
+    )  # fmt: skip
+    scenarios = Simulated(Gaussian().law(market, 0.1, np.zeros(1)), 50_000)
+    var.run(market, book, scenarios, decay=0.0, plan=plan, engine=engine, **arguments)
+    planned = plan.memory - 400 * 2**20  # without the interpreter and its libraries
+    assert 0.3 * planned < peak < planned

@@ -31,22 +31,22 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
 
     Parameters
     ----------
-        config : Config, optional
-            Default: the sample job.
-        progress : callable, optional
-            Called with the number of scenarios done since the last call.
+    config : Config, optional
+        Default: the sample job.
+    progress : callable, optional
+        Called with the number of scenarios done since the last call.
 
     Raises
     ------
-        McvarError
-            Whatever is wrong with files or settings; the message says what to do.
+    McvarError
+        Whatever is wrong with files or settings; the message says what to do.
 
     Examples
     --------
-        >>> from mcvar.config import Config, SimulatedScenarios
-        >>> report = run(Config(scenarios=SimulatedScenarios(count=2_000)))
-        >>> report.book.row[-1], report.estimate("var", 0.99).confidence
-        ('*', 0.95)
+    >>> from mcvar.config import Config, SimulatedScenarios
+    >>> report = run(Config(scenarios=SimulatedScenarios(count=2_000)))
+    >>> report.book.row[-1], report.estimate("var", 0.99).confidence
+    ('*', 0.95)
     """
     config = config or Config()
     start = time.perf_counter()

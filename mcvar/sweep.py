@@ -26,7 +26,7 @@ Spans = Sequence[tuple[int, int]]  # first and last rank, 1 = worst
 PILOT = 4096  # scenarios of the first pilot, all kept
 _GROWTH = 64  # scenarios of a run for each of its pilot
 MARGIN = 6.0  # standard errors
-_BATCH = 16 * SHARD  # scenarios between two looks at the device
+_SHARDS = 16  # between two looks at the device, unless somebody watches
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,9 @@ def _run(
     """One pass; the tail, and sums of powers [shards, R, 4]."""
     kept = Kept(engine, bounds, capacity, pivot)
     powers = []
-    for start in range(0, count, _BATCH):
-        stop = min(start + _BATCH, count)
+    batch = SHARD if progress is not None else _SHARDS * SHARD
+    for start in range(0, count, batch):
+        stop = min(start + batch, count)
         powers.append(kept.screen(start, stop, SHARD))
         if progress is not None:
             progress(stop - start)

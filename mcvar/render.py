@@ -72,7 +72,7 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
     engine, scenarios = record["engine"], record["scenarios"]
     console.print(
         f"{scenarios:,} scenarios x {record['instruments']:,} instruments in {seconds:.1f} s: "
-        f"{scenarios / seconds:,.0f} scenarios/s, {record['revaluations'] / seconds / 1e6:,.1f} M revaluations/s "
+        f"{scenarios / seconds:,.0f} scenarios/s, {scenarios * record['instruments'] / seconds / 1e6:,.1f} M revaluations/s "
         f"({engine['name']}, {engine['workers']} workers); {total:.1f} s with reading the inputs",
         highlight=False,
         soft_wrap=True,

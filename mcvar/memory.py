@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mcvar import measures
 from mcvar.engines import EngineChoice, Launcher
+from mcvar.engines.device import SHARD
 from mcvar.engines.host import cores, free_memory
 from mcvar.engines.segments import LONGEST
 from mcvar.errors import CapacityError, SettingError
@@ -101,7 +102,7 @@ def plan(
         raise SettingError(
             f"executor.workers={workers} and executor.memory_gb={memory_gb:g} must not be negative: 0 means automatic"
         )
-    workers = workers or cores()
+    workers = min(workers or cores(), 4 * cores())  # more only wait for each other
     depth = measures.depth(count, levels, confidence)
     full: Spans = [(1, depth)]
     if engine is None or engine.launcher is None:
@@ -113,7 +114,7 @@ def plan(
         launcher, on_gpu = engine.launcher, engine.name == "cuda"
         budget = int((_DEVICE_SHARE if on_gpu else _SHARE) * launcher.free_bytes())
         budget = int(memory_gb * 1e9) if memory_gb else budget
-        chunk = launcher.width
+        chunk = min(launcher.width, SHARD)
         segments = 2 + positions / LONGEST / rows  # of a row; the netted one has as many as the instruments ask for
 
         def tile(at: Launcher, width: int, rows: float) -> int:
@@ -135,16 +136,13 @@ def plan(
     form, (spans, one) = min(forms.items(), key=lambda item: item[1][1])
     left = budget - fixed
     if left < one:
-        takes = f"{budget / 1e9:.2f} GB may be used, but the run takes {fixed / 1e9:.2f} GB and each account "
+        takes = f"{budget / 1e9:.3g} GB may be used, but the run takes {fixed / 1e9:.3g} GB and each account "
+        needed = f"raise executor.memory_gb to {1.05 * (fixed + one) / 1e9 + 0.005:.2f} or more"
         if left <= 0:
-            raise CapacityError(
-                f"{takes}{one / 1e6:.3f} MB more: raise executor.memory_gb to {1.1 * (fixed + one) / 1e9:.2f} or more"
-                + (", lower executor.workers" if engine is None or engine.name != "cuda" else "")
-            )
+            raise CapacityError(f"{takes}{one / 1e6:.3g} MB more: {needed}")
         raise CapacityError(
-            f"{takes}{one / 1e9:.3f} GB more: raise executor.memory_gb, lower scenarios.count (about "
-            f"{int(count * left / one)} would fit), or raise the lowest of measure.levels ({min(levels):g} keeps "
-            f"{depth} losses an account)"
+            f"{takes}{one / 1e9:.3g} GB more: {needed}, lower scenarios.count, or raise the lowest of measure.levels "
+            f"({min(levels):g} reads down to the {depth}-th loss)"
         )
     at_once = min(rows, left // one)
     return Plan(depth, tuple(spans), form, at_once, chunk, workers, fixed + at_once * one, budget, fixed)

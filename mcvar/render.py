@@ -70,9 +70,10 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     seconds, total = record["timings"]["simulation_seconds"], record["timings"]["total_seconds"]
     engine, scenarios = record["engine"], record["scenarios"]
+    speed = scenarios * record["instruments"] / seconds / 1e6
     console.print(
         f"{scenarios:,} scenarios x {record['instruments']:,} instruments in {seconds:.1f} s: "
-        f"{scenarios / seconds:,.0f} scenarios/s, {scenarios * record['instruments'] / seconds / 1e6:,.1f} M revaluations/s "
+        f"{scenarios / seconds:,.0f} scenarios/s, {speed:,.1f} M revaluations/s "
         f"({engine['name']}, {engine['workers']} workers); {total:.1f} s with reading the inputs",
         highlight=False,
         soft_wrap=True,

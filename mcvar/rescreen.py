@@ -3,9 +3,9 @@
 If no loss of the screen errs by more than b, the scenario whose exact loss has rank r is among
 those whose screened loss lies within 2 b of the screened one of that rank: all others are on the
 side where the screen sees them. These few are revalued in double and put in order; where they are
-many, the row is left to an engine in double precision. The bound b comes from an audit: both
-precisions on the first scenarios. Every revaluation is a further audit, and the bound is widened
-where one exceeds it.
+many, the row is left to an engine in double precision. The bound b comes from an audit, both
+precisions on the first scenarios, and from what the formulas can err by. Every revaluation is a
+further audit, and the bound is widened where one exceeds it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.engines.device import Device
+from mcvar.engines.groups import OptionGroup
+from mcvar.engines.levels import ratio
+from mcvar.engines.reference import Reference
 from mcvar.sweep import KeptTail
 from mcvar.tail import Tail
 
 Floats = NDArray[np.float64]
 AUDIT = 1024  # scenarios
 _SAFETY = 4.0  # times the largest error of the audit
+_OPTION_ERROR = 4e-7  # of the larger of forward and strike (kernels/black.cuh), and some room for forwards that rise
+_LINEAR_ERROR = 6e-8  # of the value: one rounding
 _REACH = 64  # neighbours of a rank, to either side, that are looked at
 _CELLS = 2**23  # losses at once
 
 
 def audited_bound(screen: Device, exact: Device, count: int) -> Floats:
-    """A bound on the error of a loss: some times the largest difference on the first scenarios, [R]."""
+    """A bound on the error of a loss in single precision, [R].
+
+    It is some times the largest difference on the first scenarios, and never less than what the
+    formulas can err by: an option may be worthless in all of those scenarios and not in the tail.
+    """
     count = min(count, AUDIT)
-    return np.asarray(_SAFETY * np.abs(screen.pnl(0, count) - exact.pnl(0, count)).max(axis=1))
+    seen = np.abs(screen.pnl(0, count) - exact.pnl(0, count)).max(axis=1)
+    return np.asarray(np.maximum(_SAFETY * seen, _largest_error(screen.reference)))
+
+
+def _largest_error(reference: Reference) -> Floats:
+    """What the formulas can err by, relative to the forwards and strikes that a row holds, [R]."""
+    level, size = reference.market.factors.level, np.zeros(len(reference.book.instruments))
+    for panel, _ in reference.panels:
+        for group, value_0 in panel:
+            if isinstance(group, OptionGroup):
+                options = group.options
+                terms = np.maximum(np.abs(options.first[:, 0]), np.abs(options.second[:, 0]))
+                worth = float(ratio(level, *group.convert))
+                size[group.index] = _OPTION_ERROR * worth * np.concatenate([terms, terms[options.formula]])
+            else:
+                size[group.index] = _LINEAR_ERROR * np.abs(value_0[:, 0])
+    rate = np.array([float(ratio(level, *pair)) for pair in reference.book.convert])
+    return np.asarray(abs(reference.book.quantity) @ size / rate)
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,18 @@ def test_a_wrong_cxx_a_home_that_is_not_there_and_a_library_that_does_not_load(
     with pytest.raises(SettingError, match="no output, exit status 7"):
         host.host_library()
 
+    latin = tmp_path / "latin"
+    latin.write_bytes(b"#!/bin/sh\nprintf 'gcc \\351\\n' >&2\nexit 1\n")
+    latin.chmod(0o755)
+    monkeypatch.setenv("CXX", str(latin))
+    with pytest.raises(SettingError, match=r"cannot compile the kernels"):
+        host.host_library()
+    monkeypatch.setenv("CXX", "g++")
+    monkeypatch.setenv("MCVAR_CACHE", str(tmp_path / ("long" * 100)))
+    with pytest.raises(SettingError, match=r"cannot be written to.*MCVAR_CACHE"):
+        host.host_library()
+    monkeypatch.setenv("MCVAR_CACHE", str(tmp_path / "cache"))
+
     def nowhere() -> Path:
         raise RuntimeError("Could not determine home directory.")
 

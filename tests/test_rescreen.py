@@ -89,5 +89,48 @@ def test_pictures_of_a_run_in_windows_have_whole_tails(market: Market, book: Boo
         depth = min(tail.loss.shape[1], full.drawn[r].loss.shape[1])
         assert depth > 3_000
         assert np.array_equal(tail.loss[:, :depth], full.drawn[r].loss[:, :depth])
+    mixed = run(market, book, Precision.mixed, spans=spans(COUNT, LEVELS, 0.95, 100), form="window")
+    for r, tail in mixed.drawn.items():
+        assert np.array_equal(tail.loss[:, :3_000], full.drawn[r].loss[:, :3_000])  # the hedged row's, too
     short = run(market, book, Precision.fp64, spans=spans(COUNT, LEVELS, 0.95, 100), form="window", budget=0)
     assert short.drawn == {}
+
+
+def test_options_that_come_alive_beyond_the_audit(
+    make_market: Callable[..., Market], make_book: Callable[..., Book], launcher: Callable[..., Launcher]
+) -> None:
+    """Puts that cancel, worthless in all audited scenarios, in the money in one of three thousand others."""
+    launcher("native")
+    market = make_market([{"factor": "X", "level": 100.0}, {"factor": "Y", "level": 100.0, "volatility": 0.3}])
+    put = {"kind": "option", "underlying": "Y", "option_type": "put", "strike": 94.7, "years": 1.001 / 365}
+    rows = [
+        {"instrument": "X", "kind": "spot", "underlying": "X"},
+        {**put, "instrument": "P1", "volatility": 0.3},
+        {**put, "instrument": "P3", "volatility": 0.3, "multiplier": 3},
+    ]
+    positions = [("hedge", "X", 1.0), ("hedge", "P1", 3e6), ("hedge", "P3", -1e6), ("long", "X", 3.0)]
+    book = make_book(market, rows, positions)
+    scenarios = Simulated(Gaussian().law(market, 1 / 365, np.zeros(2)), 200_000)
+    results = []
+    for precision in (Precision.fp64, Precision.mixed, Precision.fp32):
+        engine = choose("native", precision)
+        plan = memory.plan(
+            rows=3, instruments=3, count=200_000, levels=[0.99], confidence=0.95, engine=engine, factors=2, positions=6
+        )
+        results.append(
+            var.run(
+                market,
+                book,
+                scenarios,
+                decay=1 / 365,
+                levels=[0.99],
+                confidence=0.95,
+                plan=plan,
+                engine=engine,
+                keep=100,
+            )
+        )
+    exact, mixed, single = results
+    assert np.array_equal(mixed.estimates[0].value, exact.estimates[0].value)
+    assert np.array_equal(mixed.estimates[0].low, exact.estimates[0].low)
+    assert (np.abs(single.estimates[0].value - exact.estimates[0].value) <= single.estimates[-1].value).all()

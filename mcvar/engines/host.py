@@ -55,7 +55,7 @@ class HostLauncher:
     def __init__(self, precision: Precision = Precision.fp64, threads: int = 0) -> None:
         self.precision = precision
         self._library = host_library(precision)
-        self._threads = threads or cores()
+        self._threads = min(threads or cores(), 4 * cores())
         self.tile = int(self._library.mcvar_tile())
         self.grain = self.tile
         self.width = _BLOCKS * self.tile * self._threads
@@ -130,7 +130,7 @@ def host_library(precision: Precision = Precision.fp64) -> ctypes.CDLL:
     flags = (*FLAGS, *defines(precision))
     parts = (sources_digest(), _version(compiler), " ".join(flags), _processor_features())
     path = folder / f"host-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:24]}.so"
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - it says no, rather than raise, where the folder cannot be looked into
         _compile(compiler, flags, path)
     return _load(path)
 
@@ -152,7 +152,9 @@ def _compiler() -> list[str]:
 
 def _version(compiler: list[str]) -> str:
     try:
-        return subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=False).stdout
+        return subprocess.run(
+            [*compiler, "--version"], capture_output=True, text=True, errors="replace", check=False
+        ).stdout
     except OSError as error:
         raise SettingError(
             f"the C++ compiler {shlex.join(compiler)} does not run ({error.strerror}): name another in the environment "
@@ -200,7 +202,7 @@ def _compile(compiler: list[str], flags: tuple[str, ...], path: Path) -> None:
     try:
         for threads in (_THREADS, _ONE_THREAD):
             command = [*compiler, *flags, threads, str(source_folder() / "host.cpp"), "-o", name]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
             if done.returncode == 0:
                 break
         else:

@@ -108,28 +108,32 @@ def measured(
             tail, bound = rescreened, rescreened.bound
     estimates = measures.measure(tail, moments, levels, confidence)
     if engine.precision is not Precision.fp64:
-        estimates.append(measures.certain("fp32_bound", bound, confidence, f"audit of {AUDIT} scenarios"))
+        method = "double precision" if each.doubled else f"audit of {min(count, AUDIT)} scenarios"
+        estimates.append(measures.certain("fp32_bound", bound, confidence, method))
     return Measured(tail, estimates, missed, np.setdiff1d(unsettled, missed))
 
 
 def again(each: Pass, found: Measured, count: int, plan: Plan) -> list[Pass]:
-    """The passes that the rows need which do not count."""
-    passes = []
-    if len(found.unsettled):
-        passes.append(replace(each, rows=each.rows[found.unsettled], doubled=True))
-    if len(found.missed):
-        rows = each.rows[found.missed]
-        wider = each.margin * _WIDER if each.margin < _WIDER * MARGIN else np.inf
-        one = row_bytes(count, plan.spans if np.isfinite(wider) else whole(plan), wider)
-        if one > plan.budget - plan.fixed:
-            raise CapacityError(
-                f"{len(rows)} rows have tails that a pilot cannot bound, and to keep all {count} losses of one takes "
-                f"{one / 1e9:.2f} GB of the {(plan.budget - plan.fixed) / 1e9:.2f} GB that are left: raise "
-                "executor.memory_gb or lower scenarios.count"
-            )
-        most = max(1, plan.rows * row_bytes(count, plan.spans) // one)
-        passes += [replace(each, rows=rows[at : at + most], margin=wider) for at in range(0, len(rows), most)]
-    return passes
+    """The passes of the rows that the pilot missed, as many at once as fit into the memory of the plan."""
+    if not len(found.missed):
+        return []
+    rows = each.rows[found.missed]
+    wider = each.margin * _WIDER if each.margin < _WIDER * MARGIN else np.inf
+    one = row_bytes(count, plan.spans if np.isfinite(wider) else whole(plan), wider)
+    if one > plan.budget - plan.fixed:
+        raise CapacityError(
+            f"{len(rows)} rows have tails that a pilot cannot bound, and to keep all {count} losses of one takes "
+            f"{one / 1e9:.2f} GB of the {(plan.budget - plan.fixed) / 1e9:.2f} GB that are left: raise "
+            "executor.memory_gb or lower scenarios.count"
+        )
+    most = max(1, plan.rows * row_bytes(count, plan.spans) // one)
+    return [replace(each, rows=rows[at : at + most], margin=wider) for at in range(0, len(rows), most)]
+
+
+def doubled_passes(rows: Sequence[Ints], plan: Plan) -> list[Pass]:
+    """Passes in double precision of all rows that were not settled."""
+    together = np.sort(np.concatenate([*rows, _NONE]))
+    return [Pass(together[at : at + plan.rows], MARGIN, doubled=True) for at in range(0, len(together), plan.rows)]
 
 
 def whole(plan: Plan) -> Spans:

@@ -13,10 +13,11 @@ from mcvar.book import Book, take_rows
 from mcvar.engines import Device, EngineChoice
 from mcvar.engines.levels import ratio
 from mcvar.errors import McvarError
-from mcvar.jobs.passes import Measured, again, first_passes, in_precision, measured, whole
+from mcvar.jobs.passes import Measured, again, doubled_passes, first_passes, in_precision, measured, whole
 from mcvar.market import Market
 from mcvar.measures import Estimate
 from mcvar.memory import EXACT_WIDTH, Plan
+from mcvar.precision import Precision
 from mcvar.scenarios import Scenarios
 from mcvar.shards import Progress
 from mcvar.sweep import row_bytes, sweep
@@ -94,6 +95,7 @@ def run(
     waiting = first_passes(len(book.row), plan)
     planned = len(waiting)
     advance = _in_scenarios(progress, planned)
+    unsettled: list[NDArray[np.int64]] = []
     while waiting:
         each = waiting.pop(0)
         chosen = in_precision(engine, each)
@@ -111,6 +113,9 @@ def run(
         )  # fmt: skip
         revaluations += len(made.book.instruments) * scenarios.count
         waiting += again(each, result, scenarios.count, plan)
+        unsettled.append(each.rows[result.unsettled])
+        if not waiting:
+            waiting, unsettled = doubled_passes(unsettled, plan), []
         found.append(_read(result, each.rows, market, book, keep, draw if plan.form == "full" else 0))
         del made, exact, result  # the memory is wanted for the next rows
     blocks = _in_row_order(found)
@@ -147,7 +152,9 @@ def _whole_tails(
     spans, count = whole(plan), scenarios.count
     if not rows or plan.fixed + len(rows) * row_bytes(count, spans) > plan.budget:
         return {}
-    made = engine.make(market, take_rows(book, np.array(rows)), scenarios, decay, width=plan.chunk)
+    if engine.precision is Precision.mixed:
+        engine = EngineChoice(engine.name, Precision.fp64, engine.exact)
+    made = engine.make(market, take_rows(book, np.array(rows)), scenarios, decay, width=plan.chunk // 2)
     assert isinstance(made, Device)  # only kernels keep windows
     tail, _, missed = sweep(made, count, spans)
     return {r: tail.row(i) for i, r in enumerate(rows) if i not in missed}

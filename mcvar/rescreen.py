@@ -28,7 +28,7 @@ AUDIT = 1024  # scenarios
 _SAFETY = 4.0  # times the largest error of the audit
 _OPTION_ERROR = 4e-7  # of the larger of forward and strike (kernels/black.cuh), and some room for forwards that rise
 _LINEAR_ERROR = 6e-8  # of the value: one rounding
-_REACH = 64  # neighbours of a rank, to either side, that are looked at
+_REACH = 256  # neighbours of a rank, to either side, that are looked at
 _CELLS = 2**23  # losses at once
 
 
@@ -44,7 +44,11 @@ def audited_bound(screen: Device, exact: Device, count: int) -> Floats:
 
 
 def _largest_error(reference: Reference) -> Floats:
-    """What the formulas can err by, relative to the forwards and strikes that a row holds, [R]."""
+    """What the formulas can err by in the sum of a row, [R].
+
+    The errors of different options are independent, so they add in squares; taking the largest error of each, which is
+    six of its standard deviations, leaves room for those that are not.
+    """
     level, size = reference.market.factors.level, np.zeros(len(reference.book.instruments))
     for panel, _ in reference.panels:
         for group, value_0 in panel:
@@ -56,7 +60,7 @@ def _largest_error(reference: Reference) -> Floats:
             else:
                 size[group.index] = _LINEAR_ERROR * np.abs(value_0[:, 0])
     rate = np.array([float(ratio(level, *pair)) for pair in reference.book.convert])
-    return np.asarray(abs(reference.book.quantity) @ size / rate)
+    return np.asarray(np.sqrt(reference.book.quantity.power(2) @ size**2) / rate)
 
 
 @dataclass(frozen=True)

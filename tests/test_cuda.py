@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,3 +105,19 @@ def test_memory_that_went_away_is_an_error_with_a_remedy(
     cupy.free = 1000
     with pytest.raises(CapacityError, match=r"Emulated has 0.00 GB free.*Lower executor.memory_gb"):
         sweep(device, 6_000, [(1, 50)])
+
+
+def test_the_headline_measurement_runs(cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The script for GPU nodes, on a small book: its checks, its timing, what it reports."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.delitem(sys.modules, "gpu", raising=False)
+    gpu = import_module("gpu")
+    try:
+        monkeypatch.setattr(gpu, "timed", lambda work, repeat: [1e-3] * repeat)  # the stages are no faster emulated
+        market = gpu.make_market(underlyings=2)
+        found = gpu.headline(market, gpu.make_book(market, 60, 9, positions=12), Precision.fp64, 6_000, 1)
+    finally:
+        del sys.modules["gpu"]
+    assert found["largest_error_of_gross_value"] < 1e-12
+    assert found["same_bits_every_time"]
+    assert set(found["share_of_counted_ceiling"]) == {"value", "add_up"}

@@ -38,6 +38,11 @@ GPU = pytest.param("cuda", {}, marks=pytest.mark.gpu)
 PLACES = [("native", {}), *(("emulated", {"order": order}) for order in ("forward", "reversed", "shuffled"))]
 
 
+def tolerance(precision: Precision, place: str) -> float:
+    """Of gross value; a GPU's single-precision exponential and reciprocal err by 3e-7 more (kernels/black.cuh)."""
+    return 3.0 * TOLERANCE[precision] if place == "cuda" and precision is FP32 else TOLERANCE[precision]
+
+
 def law(market: Market, model: Any = None, count: int = 3_000, seed: int = 2**63 + 3) -> Simulated:
     return Simulated((model or Gaussian()).law(market, YEARS, np.zeros(9)), count, seed=seed)
 
@@ -64,7 +69,7 @@ def test_pnl_is_the_references(
 ) -> None:  # fmt: skip
     count = 1_500 if place == "emulated" else 10_000
     at = launcher(place, precision, **how)
-    assert error(every_market, every_book, at, law(every_market, model), count).max() <= TOLERANCE[precision]
+    assert error(every_market, every_book, at, law(every_market, model), count).max() <= tolerance(precision, place)
 
 
 @pytest.mark.parametrize("precision", [FP64, FP32])
@@ -85,7 +90,7 @@ def test_given_moves_at_the_edges(
     moves[5, 7:] = [0.2, -0.2]
     moves[6] = 0.3
     at = launcher(place, precision, **how)
-    assert error(every_market, every_book, at, Explicit.of(moves), 7).max() <= TOLERANCE[precision]
+    assert error(every_market, every_book, at, Explicit.of(moves), 7).max() <= tolerance(precision, place)
 
 
 @pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {"order": "reversed"}), GPU])

@@ -112,8 +112,11 @@ class FakeCupy:
 class _Device:
     compute_capability = "90"
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int = 0) -> None:
         assert number == 0
+
+    def synchronize(self) -> None:
+        """Wait for what was launched."""
 
     def __enter__(self) -> None: ...
 

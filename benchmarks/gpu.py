@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +21,7 @@ from typing import Any
 import cupy
 import numpy as np
 import plain_cupy
+from start import starts
 from workload import YEARS, check, make_book, make_market, make_scenarios
 
 from mcvar.engines import Device, choose
@@ -36,14 +34,6 @@ from mcvar.tail import Tail
 
 LEVELS, CONFIDENCE = [0.99], 0.95
 TOLERANCE = {Precision.fp64: 1e-12, Precision.fp32: 1e-5, Precision.mixed: 1e-5}  # of gross value
-START = """
-import time
-start = time.perf_counter()
-from mcvar.engines import choose
-from mcvar.precision import Precision
-choose("cuda", Precision.{})
-print(time.perf_counter() - start)
-"""
 
 
 def median(times: list[float]) -> dict[str, Any]:
@@ -52,24 +42,6 @@ def median(times: list[float]) -> dict[str, Any]:
         "median_ms": round(1e3 * statistics.median(times), 3),
         "range_ms": [round(1e3 * f(times), 3) for f in (min, max)],
     }
-
-
-def starts() -> dict[str, Any]:
-    """Seconds from nothing to compiled kernels, import of cupy included: with an empty cache, and with a full one."""
-    found = {}
-    with tempfile.TemporaryDirectory() as cache:
-        for precision in ("fp64", "fp32"):
-            for start in ("cold", "warm"):
-                environment = {**os.environ, "CUPY_CACHE_DIR": cache}
-                done = subprocess.run(
-                    [sys.executable, "-c", START.format(precision)],
-                    env=environment,
-                    check=True,
-                    capture_output=True,
-                    text=True,
-                )
-                found[f"{start}_{precision}_seconds"] = round(float(done.stdout), 2)
-    return found
 
 
 def timed(work: Callable[[], Any], repeat: int) -> list[float]:
@@ -167,7 +139,7 @@ def main() -> None:
         "options": 10_000,
         "factors": 100,
         "accounts": 1_000,
-        "start": starts(),
+        "start": starts("cuda"),
         "jobs": {},
     }
     market = make_market(underlyings=20)

@@ -192,7 +192,7 @@ def of_numba(job: Job) -> Tool:
     root = math.sqrt(0.5)
 
     @numba.njit(parallel=True, fastmath=False)
-    def loops(  # type: ignore[no-untyped-def]
+    def loops(  # type: ignore[no-untyped-def]  # numba infers the types
         x, weights, underlying, group, moneyness, deviation, sign, first, second, today, begin, column, quantity
     ):
         out = np.empty((len(begin) - 1, len(x)))

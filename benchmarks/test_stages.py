@@ -109,3 +109,13 @@ def test_other_tools_get_the_same_answers(command: list[str]) -> None:
     script = str(Path(__file__).with_name(command[0]))
     done = subprocess.run([sys.executable, script, *command[1:], *size], check=True, capture_output=True, text=True)
     assert json.loads(done.stdout)
+
+
+def test_single_precision_and_starts_are_measured() -> None:
+    for command in (["single_precision.py", "--options", "20", "--scenarios", "2000"], ["start.py"]):
+        script = str(Path(__file__).with_name(command[0]))
+        done = subprocess.run([sys.executable, script, *command[1:]], check=True, capture_output=True, text=True)
+        outcome = json.loads(done.stdout)
+        if "options" in outcome:
+            assert all(0 < errors["largest"] < 4e-7 for errors in outcome["options"].values())
+            assert outcome["sample"]["largest_move_in_bounds"] < 1

@@ -25,7 +25,7 @@ from mcvar.sweep import sweep
 
 @pytest.fixture
 def cupy(launcher: Callable[..., Launcher], monkeypatch: pytest.MonkeyPatch) -> FakeCupy:
-    fake = FakeCupy(launcher("emulated", Precision.fp64).library)  # type: ignore[attr-defined]
+    fake = FakeCupy(launcher("emulated", Precision.fp64).binary)
     monkeypatch.setitem(sys.modules, "cupy", fake)
     return fake
 
@@ -53,7 +53,7 @@ def test_chunks_fit_the_shared_memory_of_every_generation(
     launcher: Callable[..., Launcher], monkeypatch: pytest.MonkeyPatch, every_market: Market,
     make_book: Callable[..., Book], kilobytes: int, chunk: int,
 ) -> None:  # fmt: skip
-    fake = FakeCupy(launcher("emulated", Precision.fp64).library, shared=1024 * kilobytes)  # type: ignore[attr-defined]
+    fake = FakeCupy(launcher("emulated", Precision.fp64).binary, shared=1024 * kilobytes)
     monkeypatch.setitem(sys.modules, "cupy", fake)
     rows = [{"instrument": f"S{i}", "kind": "spot", "underlying": "XYZ", "multiplier": 1 + i} for i in range(500)]
     positions = [(f"A{i % 7}", f"S{i}", float(i)) for i in range(500) for _ in range(2)]

@@ -186,7 +186,7 @@ def test_every_stage_was_emulated(every_market: Market, every_book: Book, launch
     tail.excess(30)
     tail.kept.engine.pnl(0, 10)
     tail.at(3)
-    assert at.launched == {*PNL, *TAIL}  # type: ignore[attr-defined]
+    assert at.launched == {*PNL, *TAIL}
 
 
 @pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {}), GPU])

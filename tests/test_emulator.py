@@ -185,8 +185,8 @@ class Kernels:
     """The compiled kernels, their input and their output."""
 
     def __init__(self, path: Path) -> None:
-        self.library = ctypes.CDLL(str(path))
-        self.library.emulator_error.restype = ctypes.c_char_p
+        self.binary = ctypes.CDLL(str(path))
+        self.binary.emulator_error.restype = ctypes.c_char_p
         self.values = np.random.default_rng(5).random(4096)
         self.out = np.zeros(4096)
         self.counts = np.zeros(8, dtype=np.uint64)
@@ -207,9 +207,9 @@ class Kernels:
         plan = Plan(self.values.ctypes.data, len(self.values))
         work = Work(self.out.ctypes.data, self.counts.ctypes.data)
         integers: list[Any] = [ctypes.c_int64(start), ctypes.c_int64(stop), *grid, threads, ctypes.c_int64(shared)]
-        kernel = getattr(self.library, f"emulate_{name}")
+        kernel = getattr(self.binary, f"emulate_{name}")
         if kernel(ctypes.byref(plan), ctypes.byref(work), *integers, order[0], ctypes.c_uint64(order[1])):
-            raise RuntimeError(self.library.emulator_error().decode())
+            raise RuntimeError(self.binary.emulator_error().decode())
         return self.out.copy()
 
 

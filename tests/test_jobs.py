@@ -253,7 +253,7 @@ class _Gpu:
     ],
 )
 def test_a_gpu_of_140_gb_holds_large_books(rows: int, instruments: int, count: int, passes: int, form: str) -> None:
-    engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(140), _Gpu(140))  # type: ignore[arg-type]
+    engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(140), _Gpu(140))
     plan = memory.plan(
         rows=rows, instruments=instruments, count=count, levels=[0.99], confidence=0.95, engine=engine, factors=100,
         positions=10 * rows,
@@ -265,7 +265,7 @@ def test_a_gpu_of_140_gb_holds_large_books(rows: int, instruments: int, count: i
 
 
 def test_a_gpu_that_is_too_small_says_what_to_lower() -> None:
-    engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(1), _Gpu(1))  # type: ignore[arg-type]
+    engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(1), _Gpu(1))
     with pytest.raises(CapacityError, match=r"0.9 GB may be used.*lower scenarios.count"):
         memory.plan(
             rows=10, instruments=100_000, count=10**9, levels=[0.5], confidence=0.95, engine=engine, factors=100

@@ -96,3 +96,13 @@ def test_speed_is_quoted_from_a_kept_measurement() -> None:
     for tool, said in (("mcvar numpy", "as fast as `engine=numpy`"), ("jax", "JAX"), ("numba", "numba")):
         assert f"{others[tool]['mcvar native is times faster']:.1f} times {said}" in text
     assert f"{others['quantlib']['mcvar native is times faster']:.0f} times QuantLib" in text
+    start = json.loads((ROOT / "benchmarks" / "results" / "start-2-cores.json").read_text())["start"]
+    assert f"starts in {start['warm_fp64_seconds']} s, and in {start['cold_fp64_seconds']} s the first time" in text
+    near = json.loads((ROOT / "benchmarks" / "results" / "single-precision.json").read_text())["options"][
+        "at the money"
+    ]
+    assert f"by {near['largest']:.0e}".replace("e-0", "e-") + " of the forward at most" in text
+    assert f"by {near['root_mean_square']:.0e}".replace("e-0", "e-") + " in the root mean square" in text
+    counted = json.loads((ROOT / "benchmarks" / "results" / "sass-sm_90.json").read_text())
+    assert f"takes {counted['fp32']['option']['lanes']['issue']:.0f} instructions in single precision" in text
+    assert f"{counted['fp64']['option']['lanes']['fp64']:.0f} operations of the FP64 units" in text

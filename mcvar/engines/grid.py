@@ -40,9 +40,8 @@ def grid(stage: str, plan: NDArray[Any], work: NDArray[Any], start: int, stop: i
             warps = int(plan["segments"]) // WARP
             blocks = -(-warps * WARP // BLOCK)
             shared = 2 * int(plan["chunk"]) * 256
-            return Grid(
-                blocks, tiles, 32 * -(-warps // blocks), shared
-            )  # blocks of a tile side by side share the cache
+            # The blocks of a tile stand side by side, so that they share its values in the cache.
+            return Grid(blocks, tiles, 32 * -(-warps // blocks), shared)
         case "total":
             return Grid(-(-size // 256), min(rows, 65_535), 256)
         case "screen":

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from mcvar.engines.groups import CashGroup, ForwardGroup, Group, OptionGroup
+from mcvar.engines.groups import ForwardGroup, Group, OptionGroup
 from mcvar.engines.levels import ratio
 from mcvar.engines.reference import Reference
 from mcvar.engines.segments import Segments
@@ -117,7 +117,10 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
         head[k]["begin"], head[k]["direct"], head[k]["end"], head[k]["pillar"] = at, here.stop, here.stop, begin
         head[k]["up"], head[k]["down"] = group.convert
         head[k]["family"] = _family(group)
+        if isinstance(group, OptionGroup | ForwardGroup):
+            head[k]["underlying"], head[k]["left"] = group.underlying, group.left
         if isinstance(group, OptionGroup):
+            head[k]["inverse"] = group.options.inverse
             head[k]["direct"] = at + len(group.options.first)
             head[k]["margined"] = group.premium_0 is not None
             offset = value_0 if group.premium_0 is None else group.premium_0[:, 0]
@@ -127,10 +130,8 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
             linear["value_0"][here] = value_0
             for name in ("multiplier", "carry_factor", "forward_0", "cost"):
                 linear[name][here] = getattr(group, name, np.zeros(1)).reshape(-1)
-        if not isinstance(group, CashGroup):
-            head[k]["underlying"], head[k]["left"] = group.underlying, group.left  # type: ignore[attr-defined]
-            inverse = group.options.inverse if isinstance(group, OptionGroup) else group.inverse  # type: ignore[attr-defined]
-            head[k]["inverse"] = inverse
+        if isinstance(group, ForwardGroup):
+            head[k]["inverse"] = group.inverse
         at = here.stop
     return {
         "groups": len(parts), "instruments": size, "group": head, "formula": formula, "twin": twin,

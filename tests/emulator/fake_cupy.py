@@ -49,7 +49,7 @@ class Kernel:
     max_dynamic_shared_size_bytes = 48 * 1024
 
     def __init__(self, library: ctypes.CDLL, stage: str) -> None:
-        self.library, self.stage = library, stage
+        self.binary, self.stage = library, stage
 
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, shared_mem: int
@@ -61,11 +61,11 @@ class Kernel:
         assert type(start) is type(stop) is np.int64
         assert shared_mem <= self.max_dynamic_shared_size_bytes
         assert max(grid[1:]) <= 65_535
-        failed = getattr(self.library, f"emulate_{self.stage}")(
+        failed = getattr(self.binary, f"emulate_{self.stage}")(
             ctypes.c_void_p(plan.ctypes.data), ctypes.c_void_p(work.ctypes.data), ctypes.c_int64(start),
             ctypes.c_int64(stop), *grid, *block, ctypes.c_int64(shared_mem), 2, ctypes.c_uint64(1),
         )  # fmt: skip
-        assert not failed, self.library.emulator_error()
+        assert not failed, self.binary.emulator_error()
 
 
 class FakeCupy:
@@ -75,7 +75,7 @@ class FakeCupy:
         self, library: Path, memory: int = 10**9, shared: int = 232_448, broken: Exception | None = None
     ) -> None:
         self.broken = broken
-        self._library = ctypes.CDLL(str(library))
+        self._binary = ctypes.CDLL(str(library))
         self.free = memory
         runtime = SimpleNamespace(
             CUDARuntimeError=RuntimeError,
@@ -96,7 +96,7 @@ class FakeCupy:
         if self.broken is not None:
             raise self.broken
         self.compiled.append(arguments)
-        return SimpleNamespace(get_function=lambda name: Kernel(self._library, name.removeprefix("mcvar_")))
+        return SimpleNamespace(get_function=lambda name: Kernel(self._binary, name.removeprefix("mcvar_")))
 
     def empty(self, size: int, dtype: Any) -> Array:
         """Memory with NaN in it."""

@@ -56,9 +56,9 @@ class EmulatorLauncher:
     def __init__(self, library: Path, precision: Precision, order: str = "forward", chunk: int = 64) -> None:
         self.precision, self.chunk, self.order = precision, chunk, ORDERS[order]
         self.tile = 256 // precision.real.itemsize
-        self.library = library
-        self._library = ctypes.CDLL(str(library))
-        self._library.emulator_error.restype = ctypes.c_char_p
+        self.binary = library
+        self._binary = ctypes.CDLL(str(library))
+        self._binary.emulator_error.restype = ctypes.c_char_p
         self.launched: set[str] = set()
 
     def held(self, width: int) -> int:
@@ -77,13 +77,13 @@ class EmulatorLauncher:
     def launch(self, stage: str, plan: NDArray[Any], work: NDArray[Any], start: int, stop: int) -> None:
         self.launched.add(stage)
         shape = grid(stage, plan, work, start, stop, self.precision)
-        failed = getattr(self._library, f"emulate_{stage}")(
+        failed = getattr(self._binary, f"emulate_{stage}")(
             ctypes.c_void_p(plan.ctypes.data), ctypes.c_void_p(work.ctypes.data), ctypes.c_int64(start),
             ctypes.c_int64(stop), shape.x, shape.y, shape.threads, ctypes.c_int64(shape.shared), self.order,
             ctypes.c_uint64(len(self.launched)),
         )  # fmt: skip
         if failed:
-            raise RuntimeError(self._library.emulator_error().decode())
+            raise RuntimeError(self._binary.emulator_error().decode())
 
     def free_bytes(self) -> int:
         return 10**9

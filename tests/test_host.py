@@ -27,6 +27,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def program(path: Path, text: str) -> str:
+    """A file that can be run as a compiler."""
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
 def test_no_compiler_a_broken_one_and_a_folder_without_rights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(host, "host_library", host.host_library.__wrapped__)
     monkeypatch.setenv("MCVAR_CACHE", str(tmp_path / "cache"))
@@ -35,10 +42,7 @@ def test_no_compiler_a_broken_one_and_a_folder_without_rights(monkeypatch: pytes
         SettingError, match=r"needs a C\+\+ compiler, and 'no-such-compiler' of .* CXX is not a program.*engine=numpy"
     ):
         host.host_library()
-    broken = tmp_path / "broken"
-    broken.write_text("#!/bin/sh\necho 'error: too old' >&2\nexit 1\n")
-    broken.chmod(0o755)
-    monkeypatch.setenv("CXX", str(broken))
+    monkeypatch.setenv("CXX", program(tmp_path / "broken", "#!/bin/sh\necho 'error: too old' >&2\nexit 1\n"))
     with pytest.raises(SettingError, match="too old"):
         host.host_library()
     assert list((tmp_path / "cache").iterdir()) == []
@@ -68,30 +72,20 @@ def test_a_wrong_cxx_a_home_that_is_not_there_and_a_library_that_does_not_load(
     monkeypatch.setenv("CXX", 'g++ "')
     with pytest.raises(SettingError, match=r"CXX is 'g\+\+ \"': No closing quotation"):
         host.host_library()
-    text = tmp_path / "text"
-    text.write_text("no program")
-    text.chmod(0o755)
-    monkeypatch.setenv("CXX", str(text))
+    monkeypatch.setenv("CXX", program(tmp_path / "text", "no program"))
     with pytest.raises(SettingError, match=r"does not run \(Exec format error\).*CXX"):
         host.host_library()
-    empty = tmp_path / "empty"
-    empty.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift || exit 0; done; : >"$2"\n')
-    empty.chmod(0o755)
-    monkeypatch.setenv("CXX", str(empty))
+    monkeypatch.setenv(
+        "CXX", program(tmp_path / "empty", '#!/bin/sh\nwhile [ "$1" != -o ]; do shift || exit 0; done; : >"$2"\n')
+    )
     with pytest.raises(SettingError, match=r"cannot be loaded.*MCVAR_CACHE"):
         host.host_library()
     assert list((tmp_path / "cache").iterdir()) == []  # it did not get into the cache
-    silent = tmp_path / "silent"
-    silent.write_text("#!/bin/sh\nexit 7\n")
-    silent.chmod(0o755)
-    monkeypatch.setenv("CXX", str(silent))
+    monkeypatch.setenv("CXX", program(tmp_path / "silent", "#!/bin/sh\nexit 7\n"))
     with pytest.raises(SettingError, match="no output, exit status 7"):
         host.host_library()
 
-    latin = tmp_path / "latin"
-    latin.write_bytes(b"#!/bin/sh\nprintf 'gcc \\351\\n' >&2\nexit 1\n")
-    latin.chmod(0o755)
-    monkeypatch.setenv("CXX", str(latin))
+    monkeypatch.setenv("CXX", program(tmp_path / "latin", "#!/bin/sh\nprintf 'gcc \\351\\n' >&2\nexit 1\n"))
     with pytest.raises(SettingError, match=r"cannot compile the kernels"):
         host.host_library()
     monkeypatch.setenv("CXX", "g++")

@@ -20,11 +20,12 @@ from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs import passes, var
 from mcvar.jobs.var import VarResult
 from mcvar.market import Market
-from mcvar.measures import spans
+from mcvar.measures import depth, spans
 from mcvar.models import Gaussian
 from mcvar.precision import Precision
 from mcvar.report import RESULT_FILES, Report
 from mcvar.scenarios import Simulated
+from mcvar.sweep import row_bytes
 
 SMALL = Config(scenarios=SimulatedScenarios(count=4_000), output=OutputConfig(tail_rows=50))
 
@@ -309,3 +310,8 @@ def test_the_plan_counts_what_is_allocated(
     var.run(market, book, scenarios, decay=0.0, plan=plan, engine=engine, **arguments)
     planned = plan.memory - 400 * 2**20  # without the interpreter and its libraries
     assert 0.3 * planned < peak < planned
+
+
+def test_windows_take_the_memory_that_the_decision_says() -> None:
+    full, window = ([(1, depth(10**9, [0.99], 0.95))], spans(10**9, [0.99], 0.95, 1000))
+    assert [round(row_bytes(10**9, form) / 1e6) for form in (full, window)] == [165, 11]

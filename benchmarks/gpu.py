@@ -25,6 +25,8 @@ from start import starts
 from workload import YEARS, check, make_book, make_market, make_scenarios
 
 from mcvar.engines import Device, choose
+from mcvar.engines.launcher import PNL, STEP
+from mcvar.engines.laws import state_rows
 from mcvar.jobs import var
 from mcvar.memory import plan
 from mcvar.precision import Precision
@@ -59,7 +61,7 @@ def timed(work: Callable[[], Any], repeat: int) -> list[float]:
 def stages(engine: Device, count: int, repeat: int) -> dict[str, float]:
     """Milliseconds that each stage takes for all scenarios, from repeated launches on one tile."""
     found = {}
-    for stage in ("draw", "move", "value", "add_up"):
+    for stage in (*STEP, *PNL):
 
         def launches(stage: str = stage) -> None:
             for _ in range(20):
@@ -96,7 +98,7 @@ def headline(market: Any, book: Any, precision: Precision, count: int, repeat: i
     arguments: dict[str, Any] = {"levels": LEVELS, "confidence": CONFIDENCE}
     planned = plan(
         rows=len(book.row), instruments=len(book.instruments), count=count, engine=choice,
-        factors=len(market.factors), positions=book.quantity.nnz, **arguments,
+        state=state_rows(market, scenarios, YEARS, book.instruments), positions=book.quantity.nnz, **arguments,
     )  # fmt: skip
     results = [
         var.run(market, book, scenarios, decay=YEARS, plan=planned, engine=choice, draw=0, **arguments)

@@ -29,9 +29,9 @@ from workload import CHECKED, YEARS, Cells, difference, make_book, make_market, 
 
 from mcvar import __version__
 from mcvar.book import Book
+from mcvar.correlation import factor_of
 from mcvar.market import Market
 from mcvar.measures import ranks
-from mcvar.models.common import factor_matrix
 
 LEVEL = 0.99
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}  # of gross value
@@ -227,7 +227,8 @@ def _timed(
     seed: int,
 ) -> tuple[list[float], NDArray[np.float64]]:
     xp = backend.xp
-    factor = xp.asarray(factor_matrix(market, YEARS).T.astype(dtype))  # x = z L'
+    root = (market.volatility * np.sqrt(YEARS))[:, None] * factor_of(market.correlation)
+    factor = xp.asarray(root.T.astype(dtype))  # x = z L'
     rows, kth = revaluation.rows, ranks(scenarios_count, LEVEL, 0.95).var - 1
     generator = backend.generator(seed)
     total = xp.empty((rows, scenarios_count), dtype=dtype)

@@ -2,8 +2,8 @@
 //
 // Why: numpy writes every intermediate array to memory; here a block of scenarios of all factors and instruments stays
 // in the cache of one core, and the compiler vectorises each loop over its lanes. Stages have the names, the order and the
-// arguments of those of the .cu files; the four that make P&L are one entry point, `pnl`, as a block must not leave its
-// core between them. Columns [start, stop) are scenarios, and rows for the last three.
+// arguments of those of the .cu files; those that make P&L, with all steps, are one entry point, `pnl`, as a block must
+// not leave its core between them. Columns [start, stop) are scenarios, and rows for the last three.
 
 #include <algorithm>
 #include <vector>
@@ -27,57 +27,44 @@ extern "C" void mcvar_threads(int count) { threads = count; }
 #define PARALLEL_BLOCKS(at) \
     _Pragma("omp parallel for schedule(static) num_threads(threads)") for (int64_t at = 0; at < stop - start; at += LANES)
 
-// The four stages of a block of LANES columns from `at` on, as in the .cu files.
+// The stages of a block of LANES columns from `at` on, as in the .cu files.
 
-// Normals of all factors, and the scale of the law.
+// Normals of all drivers, and what all factors share.
 static void draw(const Plan &p, const Work &w, int64_t start, int64_t stop, int64_t at) {
-    if (p.given > 0) return;
-    const int64_t pairs = (p.factors + 1) / 2;
+    const Law &l = p.law;
     uint64_t scenario[LANES];
     FOR_LANES { scenario[n] = scenario_of(w, start, stop, at + n); }
-    for (int64_t b = 0; b < pairs; ++b) {
-        double *even = cell(w.z, 2 * pairs, 2 * b, at), *odd = cell(w.z, 2 * pairs, 2 * b + 1, at);
-        FOR_LANES { normals(p.seed, scenario[n], static_cast<uint32_t>(b), 0u, even[n], odd[n]); }
+    for (int64_t k = 0; k < l.drivers / 2; ++k) {
+        const uint32_t block = static_cast<uint32_t>(l.pair[k].block), lane = static_cast<uint32_t>(l.pair[k].stream << 24 | w.state.step);
+        double *even = cell(w.state.z, l.drivers, 2 * k, at), *odd = cell(w.state.z, l.drivers, 2 * k + 1, at);
+        FOR_LANES { normals(l.seed, scenario[n], block, lane, even[n], odd[n]); }
     }
-    double *scale = w.scale + at;
-    FOR_LANES { scale[n] = 1.0; }
-    if (p.nodes > 0) {
-        Lane mixing, unused;
-        FOR_LANES { normals(p.seed, scenario[n], 0u, 1u << 24, mixing[n], unused[n]); }  // stream 1: mixing
-        for (int n = 0; n < LANES; ++n) scale[n] = mixing_scale(p, mixing[n]);
+    for (int n = 0; n < LANES; ++n) draw_common(p, w, scenario[n], at + n);
+}
+
+// The drivers, correlated.
+static void move(const Plan &p, const Work &w, int64_t at) {
+    const Law &l = p.law;
+    for (int64_t d = 0; d < l.drivers; ++d) {
+        Lane sum;
+        FOR_LANES { sum[n] = 0.0; }
+        for (int64_t g = l.first[d]; g <= d; ++g) {
+            const double entry = l.root[d * l.drivers + g], *z = cell(w.state.z, l.drivers, g, at);
+            FOR_LANES { sum[n] = fma_(entry, z[n], sum[n]); }
+        }
+        double *y = cell(w.state.y, l.drivers, d, at);
+        FOR_LANES { y[n] = sum[n]; }
     }
 }
 
-// Moves x = mean + scale L z of the factors, or the given ones; levels of the prices.
-static void move(const Plan &p, const Work &w, int64_t start, int64_t stop, int64_t at) {
-    const int64_t rows = 2 * ((p.factors + 1) / 2);
-    for (int64_t f = 0; f < p.factors; ++f) {
-        double *x = cell(w.x, p.factors, f, at), *price = cell(w.price, p.factors, f, at);
-        Lane sum;
-        FOR_LANES { sum[n] = 0.0; }
-        if (p.given > 0) {
-            for (int n = 0; n < LANES; ++n) {
-                const int64_t scenario = static_cast<int64_t>(scenario_of(w, start, stop, at + n));
-                sum[n] = scenario < p.given ? p.moves[f * p.given + scenario] : 0.0;
-            }
-            FOR_LANES { x[n] = sum[n]; }
-        } else {
-            for (int64_t g = 0; g <= f; ++g) {
-                const double l = p.factor[f * p.factors + g], *z = cell(w.z, rows, g, at);
-                FOR_LANES { sum[n] = fma_(l, z[n], sum[n]); }
-            }
-            const double mean = p.mean[f], *scale = w.scale + at;
-            FOR_LANES { x[n] = sum[n] * scale[n] + mean; }
+// All steps of all factors.
+static void walk(const Plan &p, Work &w, int64_t start, int64_t stop, int64_t at) {
+    for (w.state.step = 0; w.state.step < p.law.steps; ++w.state.step) {
+        if (p.law.given == 0) {
+            draw(p, w, start, stop, at);
+            move(p, w, at);
         }
-        const int64_t shock = p.shock[f];
-        const double level = p.level[f];
-        if (shock == LOG) {
-            FOR_LANES { price[n] = moved(LOG, level, x[n]); }
-        } else if (shock == SIMPLE) {
-            FOR_LANES { price[n] = moved(SIMPLE, level, x[n]); }
-        } else {
-            FOR_LANES { price[n] = moved(shock, level, x[n]); }
-        }
+        for (int64_t f = 0; f < p.factors; ++f) evolve_factor(p, w, f, start, stop, at);
     }
 }
 
@@ -107,13 +94,20 @@ static void add_up(const Plan &p, const Work &w, int64_t at) {
     }
 }
 
-// All four, block by block: a core keeps the changes of value of one block, in its cache, and writes the next over them.
+// The moves, for those who want to see them.
+STAGE(path) {
+    PARALLEL_BLOCKS(at) {
+        Work w = *work;
+        walk(*plan, w, start, stop, at);
+    }
+}
+
+// Moves, values and sums, block by block: a core keeps the changes of value of one block, in its cache, and writes the next over them.
 STAGE(pnl) {
     PARALLEL_BLOCKS(at) {
         Work w = *work;
         w.dv += (omp_get_thread_num() - at / TILE) * plan->instruments * TILE;
-        draw(*plan, w, start, stop, at);
-        move(*plan, w, start, stop, at);
+        walk(*plan, w, start, stop, at);
         value(*plan, w, at);
         add_up(*plan, w, at);
     }

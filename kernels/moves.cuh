@@ -1,13 +1,13 @@
-// Draws and moves of the factors: lanes of z, the common scale of a Student t law, the levels of prices.
+// A step of a factor: innovation, variance, jumps; then what is watched, and at the last step the level of a price.
 //
-// Why: a scenario is a name. Any thread makes the moves of any scenario from (seed, scenario) alone (mcvar/philox.py,
-// mcvar/models). Papers: see philox.cuh and normal.cuh; McNeil, Frey and Embrechts, "Quantitative Risk Management",
-// 2015, section 6.2 for the t law.
+// Why: a scenario is a name. Any thread makes the moves of any scenario from (seed, scenario, step) alone, and what one
+// step leaves to the next is a row of state a factor. The parts are those of mcvar/models/law.py, in its order.
 
 #pragma once
-#include "elementary.cuh"
-#include "normal.cuh"
-#include "plan.cuh"
+#include "garch.cuh"
+#include "heston.cuh"
+#include "jumps.cuh"
+#include "paths.cuh"
 
 namespace mcvar {
 
@@ -16,24 +16,48 @@ MCVAR_FN uint64_t scenario_of(const Work &w, int64_t start, int64_t stop, int64_
     return static_cast<uint64_t>(w.index[start + column < stop ? start + column : stop - 1]);
 }
 
-// sqrt((dof - 2) / W) of the mixing normal m, by cubic Hermite interpolation of its logarithm.
-MCVAR_FN double mixing_scale(const Plan &p, double m) {
-    const double at = (m + 9.0) * (static_cast<double>(p.nodes - 1) / 18.0);
-    const int64_t left = static_cast<int64_t>(at);
-    const double t = at - static_cast<double>(left);
-    const double y0 = p.log_scale[left], rise = p.log_scale[left + 1] - y0;
-    const double d0 = p.slope[left], d1 = p.slope[left + 1];
-    return exp_(y0 + t * (d0 + t * ((3 * rise - 2 * d0 - d1) + t * (d0 + d1 - 2 * rise))));
-}
-
-// The level of a price factor after the move x; NaN for other factors, which have none.
-MCVAR_FN double moved(int64_t shock, double level, double x) {
-    if (shock == LOG) return level * exp_(x);
-    if (shock == SIMPLE) {
-        const double price = level * (1.0 + x);
-        return price < 0.0 ? 0.0 : price;
+// Factor f in the LANES columns from `at` on.
+MCVAR_FN void evolve_factor(const Plan &p, const Work &w, int64_t f, int64_t start, int64_t stop, int64_t at) {
+    const Law &l = p.law;
+    double *to = cell(w.state.x, p.lines, f, at);
+    uint64_t scenario[LANES];
+    Lane x;
+    if (l.given > 0 || l.jumps > 0) {
+        for (int n = 0; n < LANES; ++n) scenario[n] = scenario_of(w, start, stop, at + n);
     }
-    return shock == ABSOLUTE ? level + x : from_bits(0x7FF8000000000000ll);
+    if (l.given > 0) {
+        for (int n = 0; n < LANES; ++n) {
+            const int64_t which = static_cast<int64_t>(scenario[n]);
+            x[n] = which < l.given ? l.moves[f * l.given + which] : 0.0;
+        }
+    } else {
+        Lane eta, move;
+        const double deviation = l.deviation[f], mean = l.mean[w.state.step * p.factors + f];
+        innovation(p, w, f, at, eta);
+        FOR_LANES { move[n] = deviation * eta[n]; }
+        if (l.garches > 0) garch_step(p, w, f, at, eta, move);
+        if (l.variances > 0 && l.variance_of[f] >= 0) variance_step(p, w, l.variance_of[f], at, eta, move);
+        FOR_LANES { move[n] += mean; }
+        if (l.jumps > 0) add_jumps(p, w, scenario, f, at, move);
+        if (w.state.step == 0) {
+            FOR_LANES { x[n] = move[n]; }
+        } else {
+            FOR_LANES { x[n] = to[n] + move[n]; }
+        }
+    }
+    FOR_LANES { to[n] = x[n]; }
+    watch(p, w, f, at, x);
+    if (w.state.step + 1 < l.steps) return;
+    double *price = cell(w.state.price, p.lines, f, at);
+    const int64_t shock = p.shock[f];
+    const double level = p.level[f];
+    if (shock == LOG) {
+        FOR_LANES { price[n] = moved(LOG, level, x[n]); }
+    } else if (shock == SIMPLE) {
+        FOR_LANES { price[n] = moved(SIMPLE, level, x[n]); }
+    } else {
+        FOR_LANES { price[n] = moved(shock, level, x[n]); }
+    }
 }
 
 }  // namespace mcvar

@@ -7,7 +7,7 @@
 // rows, then the next TILE columns. So what one block of threads or one core works on is one piece of memory.
 
 #pragma once
-#include "portable.cuh"
+#include "law.cuh"
 
 namespace mcvar {
 
@@ -52,9 +52,11 @@ enum Family : int64_t { OPTION = 0, INTRINSIC = 1, FORWARD = 2, SPOT = 3, CASH =
 // Instruments that share their scenario vectors. Of options, [begin, direct) have a formula and [direct, end) are twins.
 struct Group {
     int64_t family, underlying, up, down, inverse, margined;
+    int64_t row, variance;  // of the price that they are valued at; of a stochastic variance, or -1
     int64_t begin, direct, end;
-    int64_t pillar[4];  // first pillar of its volatility, carry and rate; end
-    double left;        // years to expiry at the horizon
+    int64_t pillar[4];     // first pillar of its volatility, carry and rate; end
+    double left;           // years to expiry at the horizon
+    double first, second;  // squared factor of the implied volatility = first + second v
 };
 
 struct Pillar {
@@ -91,16 +93,8 @@ struct alignas(2 * sizeof(REAL)) Position {
 struct Plan {
     // sizes
     int64_t factors, groups, instruments, segments, rows;
-    // law: x = mean + scale L z; nodes = 0 for Gaussian moves (scale 1)
-    uint64_t seed;
-    int64_t nodes;
-    const double *factor;     // [F, F] lower triangular
-    const double *mean;       // [F]
-    const double *log_scale;  // [nodes] of the mixing variable on [-9, 9]
-    const double *slope;      // [nodes]
-    // given moves instead of a law: [F, given]; given = 0 for a law
-    int64_t given;
-    const double *moves;
+    Law law;
+    int64_t lines;  // rows of moves: F factors, S watched, U variances
     // factors
     const int64_t *shock;  // [F] Shock
     const double *level;   // [F]
@@ -128,12 +122,11 @@ struct Plan {
 struct Work {
     int64_t width;         // columns, a multiple of TILE
     const int64_t *index;  // scenario of each column; null: start, start + 1, ...
-    double *z, *x, *price;  // [F, width]; z has a row more if F is odd
-    double *scale;          // [width]
-    REAL *dv;               // [I, width]
-    REAL *sums;             // [S, width]
-    double *pnl;            // [R, width], row by row: for stage `total` only
-    uint64_t *bad;          // least scenario x R + row whose P&L is not finite
+    State state;
+    REAL *dv;      // [I, width]
+    REAL *sums;    // [S, width]
+    double *pnl;   // [R, width], row by row: for stage `total` only
+    uint64_t *bad;  // least scenario x R + row whose P&L is not finite
     // The tail: of each row the losses between two bounds, in scenario order, and what lies above. A bound is a loss
     // and a scenario: of equal losses the earlier scenario is the worse.
     int64_t windows, capacity;

@@ -17,8 +17,8 @@ __device__ __forceinline__ double row_loss(const Plan &p, const Work &w, int64_t
     for (int64_t k = p.part_begin[row]; k < p.part_begin[row + 1]; ++k) pnl += *cell(w.sums, p.segments, p.part[k], column);
     const int64_t up = p.row_up[row], down = p.row_down[row];
     if (up >= 0 || down >= 0) {
-        const double top = up >= 0 ? *cell(w.price, p.factors, up, column) : 1.0;
-        const double rate = down >= 0 ? top / *cell(w.price, p.factors, down, column) : top;
+        const double top = up >= 0 ? *cell(w.state.price, p.lines, up, column) : 1.0;
+        const double rate = down >= 0 ? top / *cell(w.state.price, p.lines, down, column) : top;
         pnl = (pnl + p.base[row]) / rate - p.base[row] / p.rate_0[row];
     }
     return 0.0 - pnl;  // not the negative: that of 0 would be -0

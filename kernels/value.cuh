@@ -10,10 +10,8 @@
 
 namespace mcvar {
 
-using Lane = double[LANES];
-
-MCVAR_FN void load(const Plan &p, const double *array, int64_t factor, int64_t at, Lane &out) {
-    const double *from = cell(array, p.factors, factor, at);
+MCVAR_FN void load(const Plan &p, const double *array, int64_t row, int64_t at, Lane &out) {
+    const double *from = cell(array, p.lines, row, at);
     FOR_LANES { out[n] = from[n]; }
 }
 
@@ -34,7 +32,7 @@ MCVAR_FN bool shift(const Plan &p, const Work &w, const Group &g, int kind, int6
     FOR_LANES { out[n] = 0.0; }
     for (int64_t k = g.pillar[kind]; k < g.pillar[kind + 1]; ++k) {
         const double weight = p.pillar[k].weight;
-        const double *x = cell(w.x, p.factors, p.pillar[k].factor, at);
+        const double *x = cell(w.state.x, p.lines, p.pillar[k].factor, at);
         FOR_LANES { out[n] += weight * x[n]; }
     }
     return g.pillar[kind] < g.pillar[kind + 1];
@@ -43,9 +41,9 @@ MCVAR_FN bool shift(const Plan &p, const Work &w, const Group &g, int kind, int6
 // S[up] / S[down] in each scenario.
 MCVAR_FN void conversion(const Plan &p, const Work &w, int64_t up, int64_t down, int64_t at, Lane &out) {
     FOR_LANES { out[n] = 1.0; }
-    if (up >= 0) load(p, w.price, up, at, out);
+    if (up >= 0) load(p, w.state.price, up, at, out);
     if (down >= 0) {
-        const double *price = cell(w.price, p.factors, down, at);
+        const double *price = cell(w.state.price, p.lines, down, at);
         FOR_LANES { out[n] /= price[n]; }
     }
 }
@@ -54,10 +52,10 @@ MCVAR_FN void conversion(const Plan &p, const Work &w, int64_t up, int64_t down,
 MCVAR_FN void growth(const Plan &p, const Work &w, const Group &group, int64_t at, Lane &log_g, Lane &g) {
     const int64_t u = group.underlying;
     const double level = p.level[u];
-    load(p, w.price, u, at, g);
+    load(p, w.state.price, group.row, at, g);
     FOR_LANES { g[n] /= level; }
     if (p.shock[u] == LOG) {
-        load(p, w.x, u, at, log_g);
+        load(p, w.state.x, group.row, at, log_g);
     } else {
         FOR_LANES { log_g[n] = g[n] > 0.0 ? log_exact(g[n]) : -infinity(); }
     }
@@ -81,9 +79,16 @@ struct Shared {
 MCVAR_FN void share(const Plan &p, const Work &w, const Group &group, int64_t at, Shared &s) {
     Lane log_g, g, move, rate;
     growth(p, w, group, at, log_g, g);
-    if (group.family == OPTION && shift(p, w, group, 0, at, move)) {
+    const bool stochastic = group.variance >= 0;
+    if (group.family == OPTION && (stochastic || shift(p, w, group, 0, at, move))) {
+        if (stochastic) {
+            load(p, w.state.x, group.variance, at, move);
+            FOR_LANES { move[n] = root(group.first + group.second * move[n]); }
+        } else {
+            FOR_LANES { move[n] = exp_(move[n]); }
+        }
         FOR_LANES {
-            const double v = exp_(move[n]), inverse = 1.0 / v;
+            const double v = move[n], inverse = 1.0 / v;
             s.vol[n] = static_cast<REAL>(v);
             s.over[n] = static_cast<REAL>(inverse);
             s.along[n] = static_cast<REAL>(log_g[n] * inverse);
@@ -147,7 +152,7 @@ MCVAR_FN void value_options(const Plan &p, const Group &group, const Shared &s, 
 MCVAR_FN void value_linear(const Plan &p, const Work &w, const Group &group, int64_t at) {
     Lane price, carry, rate;
     FOR_LANES { price[n] = 1.0; }
-    if (group.family != CASH) load(p, w.price, group.underlying, at, price);
+    if (group.family != CASH) load(p, w.state.price, group.row, at, price);
     if (shift(p, w, group, 1, at, carry)) {
         FOR_LANES { price[n] *= exp_(carry[n] * group.left); }
     }

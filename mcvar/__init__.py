@@ -23,12 +23,16 @@ _HOME = {
     "Device": "engines",
     "Estimate": "measures",
     "Explicit": "scenarios",
+    "FilteredHistorical": "models",
     "Gaussian": "models",
+    "GjrGarch": "models",
+    "Heston": "models",
     "History": "history",
     "HostLauncher": "engines",
     "InputError": "errors",
     "Market": "market",
     "McvarError": "errors",
+    "Merton": "models",
     "Moments": "moments",
     "Reference": "engines",
     "Report": "report",
@@ -36,7 +40,9 @@ _HOME = {
     "Simulated": "scenarios",
     "StudentT": "models",
     "Tail": "tail",
+    "fit_model": "fit_report",
     "run": "api",
+    "simulate_moves": "moves_report",
 }
 __all__ = ["__version__", "config", *_HOME]
 

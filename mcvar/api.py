@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from mcvar import build, measures
-from mcvar.config import Config, SimulatedScenarios, option_name
+from mcvar.config import Config, VarJob, option_name
 from mcvar.engines import EngineChoice, choose
+from mcvar.engines.laws import state_rows
 from mcvar.errors import SettingError
 from mcvar.jobs import var
 from mcvar.jobs.var import VarResult, highest
@@ -20,6 +21,7 @@ from mcvar.memory import plan
 from mcvar.precision import Precision
 from mcvar.provenance import provenance
 from mcvar.report import Report, digest_of, plain
+from mcvar.scenarios import Simulated
 from mcvar.shards import Progress
 
 _log = logging.getLogger(__name__)
@@ -50,7 +52,9 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     """
     config = config or Config()
     start = time.perf_counter()
-    _check_numbers(config, "")
+    check_numbers(config)
+    if not isinstance(config.job, VarJob):
+        raise SettingError(f"job={option_name(config.job)}: from Python, call mcvar.fit_model or mcvar.simulate_moves")
     for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
         if getattr(config.output, name) < least:
             raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
@@ -72,7 +76,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         workers=config.executor.workers,
         memory_gb=config.executor.memory_gb,
         engine=engine,
-        factors=len(market.factors),
+        state=state_rows(market, given.scenarios, given.horizon.decay, book.instruments),
         positions=book.quantity.nnz,
         keep=config.output.tail_rows,
     )
@@ -90,7 +94,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         draw=config.output.plot_rows,
         progress=progress,
     )
-    notes = [*market.notes, *given.scenarios.law.notes]
+    notes = [*market.notes, *given.notes]
     if result.settling:
         notes.append(f"{result.settling} held instruments expire inside the horizon and settle at its prices")
     notes += _precision_notes(engine, result)
@@ -107,7 +111,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
             "device": engine.device_name,
             "workers": planned.workers,
         },
-        "seed": config.scenarios.seed if isinstance(config.scenarios, SimulatedScenarios) else None,
+        "seed": given.scenarios.seed if isinstance(given.scenarios, Simulated) else None,
         "scenarios": count,
         "factors": list(market.factors.name),
         "instruments": len(book.instruments),
@@ -118,8 +122,11 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "horizon": {
             "variance_years": given.horizon.variance,
             "decay_years": given.horizon.decay,
-            "steps_per_year": None if market.steps_per_year != market.steps_per_year else market.steps_per_year,
+            "steps_per_year": _number(market.steps_per_year),
+            "steps": given.scenarios.steps,
         },
+        "fitted": given.fitted,
+        "effective_observations": _number(market.observations),
         "annual_volatility": dict(zip(market.factors.name, market.volatility.tolist(), strict=True)),
         "ranks": {str(level): vars(measures.ranks(count, level, confidence)) for level in levels},
         "tail_depth": planned.depth,
@@ -139,6 +146,11 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     return Report(market, book, result, record)
 
 
+def _number(value: float) -> float | None:
+    """As JSON can hold it: None for what is not finite."""
+    return value if math.isfinite(value) else None
+
+
 def _precision_notes(engine: EngineChoice, result: VarResult) -> list[str]:
     """Where single precision may be felt."""
     if engine.precision is Precision.fp64:
@@ -153,10 +165,11 @@ def _precision_notes(engine: EngineChoice, result: VarResult) -> list[str]:
     return [f"fp32: {where}: engine.precision=mixed makes VaR exact"]
 
 
-def _check_numbers(settings: Any, prefix: str) -> None:
+def check_numbers(settings: Any, prefix: str = "") -> None:
+    """Refuse settings that are not finite."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):
-            _check_numbers(value, f"{prefix}{field.name}.")
+            check_numbers(value, f"{prefix}{field.name}.")
         elif isinstance(value, float) and not math.isfinite(value):
             raise SettingError(f"{prefix}{field.name} is {value}: give a finite number")

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mcvar import config as c
+from mcvar import model_config as m
 from mcvar.book import Book, resolve, underlying_carry
 from mcvar.build_market import Files, any_market, deribit_market, sample_market
+from mcvar.build_model import historical_moves, prepare
 from mcvar.errors import SettingError
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.market import DAYS_PER_YEAR, Market
-from mcvar.models import Drift, Gaussian, ShockModel, StudentT
-from mcvar.scenarios import Simulated
+from mcvar.models import Drift
+from mcvar.scenarios import Explicit, Simulated
+
+MOST_STEPS = 2**24  # what the generator's counter holds
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,11 @@ class Inputs:
 
     market: Market
     book: Book
-    scenarios: Simulated
+    scenarios: Simulated | Explicit
     horizon: Horizon
     files: dict[str, str]
+    notes: tuple[str, ...] = ()
+    fitted: Mapping[str, Any] | None = None  # parameters that the history gave
 
 
 def inputs(config: c.Config) -> Inputs:
@@ -44,6 +52,39 @@ def inputs(config: c.Config) -> Inputs:
         Whatever is wrong with files or settings, before any simulation.
     """
     files = Files()
+    market, book = _market_and_book(config, files)
+    if not isinstance(config.scenarios, c.SimulatedScenarios):
+        raise SettingError("scenarios must be `simulated`")
+    horizon = _horizon(config.horizon, market)
+    carry = np.zeros(len(market.factors))
+    if config.model.drift is Drift.risk_neutral:
+        carry = underlying_carry(market, book.instruments)
+    if isinstance(config.model, m.HistoricalModel):
+        past, notes = historical_moves(config.model, market)
+        steps = _history_steps(config, market, horizon)
+        scale = np.sqrt(horizon.variance * market.steps_per_year / steps)
+        shocks = past.shocks(market, horizon.variance, carry, steps, float(scale))
+        return Inputs(market, book, Explicit(shocks), horizon, files.seen, notes)
+    prepared = prepare(config.model, market)
+    law = prepared.model.law(prepared.market, horizon.variance, carry, _steps(config, market, horizon))
+    scenarios = Simulated(law, config.scenarios.count, config.scenarios.seed)
+    notes = (*prepared.notes, *law.notes)
+    return Inputs(prepared.market, book, scenarios, horizon, files.seen, notes, prepared.settings)
+
+
+def market_alone(config: c.Config) -> tuple[Market, None, dict[str, str]]:
+    """The market of a configuration, without a book, and the files that it came from."""
+    files = Files()
+    return any_market(config, files, expiring=False), None, files.seen
+
+
+def market_and_chain(config: c.Config) -> tuple[Market, Book, dict[str, str]]:
+    """The market and the book of a configuration, and the files that they came from."""
+    files = Files()
+    return *_market_and_book(config, files), files.seen
+
+
+def _market_and_book(config: c.Config, files: Files) -> tuple[Market, Book]:
     match config.market, config.book:
         case c.SampleMarket() as market_config, c.SampleBook() as book_config:
             market = sample_market(market_config, config)
@@ -51,31 +92,66 @@ def inputs(config: c.Config) -> Inputs:
             positions, accounts = sample.sample_positions(
                 market, instruments, accounts=book_config.accounts, seed=book_config.seed
             )
-            book = resolve(instruments, positions, market, accounts)
+            return market, resolve(instruments, positions, market, accounts)
         case c.DeribitMarket() as market_config, c.DeribitBook() as book_config:
             snapshot = deribit.read_snapshot(files.note(market_config.snapshot, "market.snapshot"))
             market = deribit_market(market_config, config, snapshot, files)
             instruments = deribit_tables.instrument_table(snapshot)
             path = files.note(book_config.positions, "book.positions")
-            book = resolve(instruments, deribit_tables.position_table(path, instruments), market)
+            return market, resolve(instruments, deribit_tables.position_table(path, instruments), market)
         case _, c.FilesBook() as book_config:
             instruments = files.table(book_config.instruments, "book.instruments")
             positions = files.table(book_config.positions, "book.positions")
             listed = files.table(book_config.accounts, "book.accounts") if book_config.accounts else None
             market = any_market(config, files, expiring=any(instruments.texts("expiry")))
-            book = resolve(instruments, positions, market, listed)
+            return market, resolve(instruments, positions, market, listed)
         case _:
             raise SettingError(
                 f"book={c.option_name(config.book)} goes with market={c.option_name(config.book)} only, "
                 f"not with market={c.option_name(config.market)}: take book=files to bring your own"
             )
-    horizon = _horizon(config.horizon, market)
-    model = _model(config.model)
-    carry = underlying_carry(market, book.instruments) if model.drift is Drift.risk_neutral else None
-    law = model.law(market, horizon.variance, np.zeros(len(market.factors)) if carry is None else carry)
-    if not isinstance(config.scenarios, c.SimulatedScenarios):
-        raise SettingError("scenarios must be `simulated`")
-    return Inputs(market, book, Simulated(law, config.scenarios.count, config.scenarios.seed), horizon, files.seen)
+
+
+def _steps(config: c.Config, market: Market, horizon: Horizon) -> int:
+    """Steps of the paths: those asked for, else the model's choice.
+
+    Raises
+    ------
+    SettingError
+        Steps that neither divide a horizon of whole days or steps nor are divided by it.
+    """
+    asked = config.model.steps
+    if isinstance(config.model, m.GarchModel | m.FilteredHistoricalModel):
+        steps = _history_steps(config, market, horizon)
+        if asked not in (None, steps):
+            raise SettingError(
+                f"model.steps is {asked}, but {c.option_name(config.model)} moves in steps of the history, and the "
+                f"horizon is {steps} of them: drop model.steps"
+            )
+        return steps
+    whole: float = config.horizon.steps or config.horizon.days or 1.0
+    if asked is None:
+        return max(1, int(np.ceil(whole))) if isinstance(config.model, m.HestonModel) else 1
+    if not 1 <= asked < MOST_STEPS:
+        raise SettingError(f"model.steps is {asked}: it must be from 1 to {MOST_STEPS - 1}")
+    if whole == int(whole) and int(whole) % asked and asked % int(whole):
+        unit = "steps" if config.horizon.steps else "days"
+        raise SettingError(
+            f"model.steps={asked} does not divide the horizon of {int(whole)} {unit}: take a divisor or a multiple"
+        )
+    return asked
+
+
+def _history_steps(config: c.Config, market: Market, horizon: Horizon) -> int:
+    """The horizon in whole steps of the history; what is left over scales them."""
+    if config.horizon.steps is not None:
+        return config.horizon.steps
+    if not np.isfinite(market.steps_per_year):
+        raise SettingError(
+            f"model={c.option_name(config.model)} moves in steps of a history: give market.history, or "
+            "market.steps_per_year"
+        )
+    return max(1, round(horizon.variance * market.steps_per_year))
 
 
 def _horizon(spec: c.HorizonConfig, market: Market) -> Horizon:
@@ -93,12 +169,3 @@ def _horizon(spec: c.HorizonConfig, market: Market) -> Horizon:
             raise SettingError(f"horizon.days is {days:g}: it must be positive and finite")
         years = days / DAYS_PER_YEAR
     return Horizon(variance=years, decay=years if spec.decay else 0.0)
-
-
-def _model(spec: c.ModelConfig) -> ShockModel:
-    match spec:
-        case c.GaussianModel():
-            return Gaussian(drift=spec.drift)
-        case c.StudentTModel():
-            return StudentT(dof=spec.dof, drift=spec.drift)
-    raise SettingError(f"model must be gaussian or student_t, not {type(spec).__name__}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,27 @@ from numpy.typing import NDArray
 from mcvar import config as c
 from mcvar.columns import Columns, parse_time
 from mcvar.correlation import Estimate, constant, ewma, given, historical, positive, read_matrix
-from mcvar.errors import SettingError
+from mcvar.errors import InputError, SettingError
+from mcvar.estimators import ledoit_wolf, random_matrix, shrink_to_constant, tau, volatilities
 from mcvar.history import History, read_history
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.io.closes import read_closes
+from mcvar.io.surfaces import read_surface
 from mcvar.io.tables import digest, read_table
 from mcvar.market import Factors, Market, build, read_factors
 
 Floats = NDArray[np.float64]
+# Estimators of moves; their settings are their keywords. The other options are matrices that somebody chose.
+_ESTIMATORS: dict[type, Callable[..., Estimate]] = {
+    c.HistoricalCorrelation: historical,
+    c.EwmaCorrelation: ewma,
+    c.LedoitWolfCorrelation: ledoit_wolf,
+    c.ShrinkToConstantCorrelation: shrink_to_constant,
+    c.RandomMatrixCorrelation: random_matrix,
+    c.TauCorrelation: tau,
+}
+# Of n moves, independent factors show correlations up to 2 / sqrt(n), 0.26 of these (95 %).
+_JOINT_MOVES = 60
 
 
 @dataclass
@@ -68,6 +82,7 @@ def sample_market(market: c.SampleMarket, config: c.Config) -> Market:
         valuation=history.dates[-1],
         currency=market.currency,
         steps_per_year=history.steps_per_year,
+        history=history,
     )
 
 
@@ -83,7 +98,10 @@ def _files_market(market: c.FilesMarket, config: c.Config, files: Files, *, expi
                 f"market.valuation is '{market.valuation}': give an ISO time such as 2026-01-02T00:00:00Z"
             ) from None
     if market.history:
-        history = read_history(files.table(market.history, "market.history"), max_gap=market.max_gap)
+        history = read_history(
+            files.table(market.history, "market.history"), max_gap=market.max_gap, missing=market.missing
+        )
+        notes.extend(history.notes)
         if np.isnat(valuation):
             valuation = history.dates[-1]
         history = history.until(valuation)
@@ -115,58 +133,104 @@ def _files_market(market: c.FilesMarket, config: c.Config, files: Files, *, expi
         currency=market.currency,
         steps_per_year=steps or (history.steps_per_year if history else float("nan")),
         notes=notes,
+        history=history,
     )
 
 
 def deribit_market(market: c.DeribitMarket, config: c.Config, snapshot: deribit.Snapshot, files: Files) -> Market:
-    """Index prices with the moments of their closes, and volatilities related to them by the settings."""
-    history = read_closes(files.note(market.history, "market.history"), snapshot.coins, max_gap=market.max_gap).until(
+    """Index prices with the moments of their closes, and volatilities related to them by a history or the settings."""
+    closes = read_closes(files.note(market.history, "market.history"), snapshot.coins, max_gap=market.max_gap).until(
         snapshot.valuation
     )
-    table = deribit_tables.factor_table(snapshot, vol_of_vol=market.vol_of_vol)
+    table = deribit_tables.factor_table(snapshot, vol_of_vol=float("nan") if market.surface else market.vol_of_vol)
     factors, volatility = read_factors(table, currency="USD")
     coins = [f for f, name in enumerate(factors.name) if name in snapshot.coins]
-    prices = _estimate(config, _subset(factors, coins), history, None)
-    correlation = deribit_tables.correlation(
-        prices.correlation,
-        snapshot,
-        spot_vol_correlation=market.spot_vol_correlation,
-        vol_correlation=market.vol_correlation,
-    )
-    estimated = np.full(len(factors), np.nan)
-    estimated[coins] = prices.volatility
+    prices, estimated = _subset(factors, coins), np.full(len(factors), np.nan)
+    if market.surface:
+        history = _surface(market, snapshot, files)
+        estimate = _estimate(config, factors, history, None)
+        estimated[:] = estimate.volatility
+        # The closes span years, a surface months: of a price's volatility they know more.
+        estimated[coins] = _price_volatility(config, prices, closes)
+        notes = (*history.notes, _surface_note(config, history, closes))
+    else:
+        history, notes = closes, ()
+        estimate = _estimate(config, prices, history, None)
+        estimated[coins] = estimate.volatility
+        correlation = deribit_tables.correlation(
+            estimate.correlation,
+            snapshot,
+            spot_vol_correlation=market.spot_vol_correlation,
+            vol_correlation=market.vol_correlation,
+        )
+        estimate = replace(estimate, correlation=correlation)
     return build(
         factors=factors,
         volatility=volatility,
-        estimate=Estimate(correlation, estimated, prices.notes),
+        estimate=replace(estimate, volatility=estimated),
         valuation=snapshot.valuation,
         currency=market.currency,
         steps_per_year=history.steps_per_year,
+        notes=notes,
+        history=history,
+    )
+
+
+def _surface(market: c.DeribitMarket, snapshot: deribit.Snapshot, files: Files) -> History:
+    """Prices and volatilities up to the valuation, with enough moves."""
+    path = files.note(market.surface, "market.surface")
+    history = read_surface(path, snapshot.coins, max_gap=market.max_gap)
+    rows = int((history.dates <= snapshot.valuation).sum())
+    if rows <= _JOINT_MOVES:
+        raise InputError(
+            history.source,
+            [
+                f"{max(rows - 1, 0)} moves up to the valuation {snapshot.valuation}Z, and {_JOINT_MOVES} are needed: "
+                f"the history runs from {history.dates[0]}Z to {history.dates[-1]}Z. Give one that starts earlier, or "
+                "drop market.surface to take market.vol_of_vol, vol_correlation and spot_vol_correlation"
+            ],
+        )
+    return history.until(snapshot.valuation)
+
+
+def _price_volatility(config: c.Config, prices: Factors, closes: History) -> Floats:
+    """Annual, as the configured estimator weighs the closes; of a matrix that somebody chose, the sample's."""
+    if type(config.correlation) in _ESTIMATORS:
+        return _estimate(config, prices, closes, None).volatility
+    return volatilities(closes.moves(prices.name, [s.value for s in prices.shock]), closes.steps_per_year)
+
+
+def _surface_note(config: c.Config, history: History, closes: History) -> str:
+    what = "correlations and " if type(config.correlation) in _ESTIMATORS else ""
+    first, last = (history.dates[row].astype("datetime64[m]") for row in (0, -1))
+    return (
+        f"{what}volatilities of volatilities are those of {len(history.dates) - 1} moves of {history.source}, {first}Z "
+        f"to {last}Z, and not market.vol_of_vol, vol_correlation and spot_vol_correlation; volatilities of prices are "
+        f"those of {len(closes.dates) - 1} moves of {closes.source}"
     )
 
 
 def _estimate(config: c.Config, factors: Factors, history: History | None, matrix: Floats | None) -> Estimate:
     """Correlation as configured, and volatilities from the history where there is one."""
     spec = config.correlation
-    if isinstance(spec, c.HistoricalCorrelation | c.EwmaCorrelation):
+    assert spec is not None  # Config sees to it
+    if estimator := _ESTIMATORS.get(type(spec)):
         if history is None:
             raise SettingError(
                 f"correlation={c.option_name(spec)} needs a history: give market.history, or take correlation=matrix"
             )
         moves = history.moves(factors.name, [s.value for s in factors.shock])
-        per_year = history.steps_per_year
-        if isinstance(spec, c.HistoricalCorrelation):
-            return positive(historical(moves, per_year, window=spec.window), repair=spec.repair)
-        return positive(ewma(moves, per_year, decay=spec.decay), repair=spec.repair)
-    assert spec is not None  # Config sees to it
+        settings = {name: value for name, value in vars(spec).items() if name != "repair"}
+        estimate = estimator(moves, history.steps_per_year, names=factors.name, **settings)
+        return positive(estimate, repair=spec.repair)
     estimate = positive(_without_history(spec, len(factors), matrix), repair=spec.repair)
     known = [f for f, name in enumerate(factors.name) if history is not None and name in history.names]
     if history is None or not known:
         return estimate
     moves = history.moves([factors.name[f] for f in known], [factors.shock[f].value for f in known])
     volatility = estimate.volatility.copy()
-    volatility[known] = historical(moves, history.steps_per_year).volatility
-    return Estimate(estimate.correlation, volatility, estimate.notes)
+    volatility[known] = volatilities(moves, history.steps_per_year)
+    return replace(estimate, volatility=volatility)
 
 
 def _without_history(spec: c.CorrelationConfig, size: int, matrix: Floats | None) -> Estimate:
@@ -179,7 +243,7 @@ def _without_history(spec: c.CorrelationConfig, size: int, matrix: Floats | None
             if spec.values is None and matrix is None:
                 raise SettingError(
                     "correlation=matrix needs a matrix: give market.correlation=PATH or correlation.values=[[...],...]"
-                    ", or take correlation=historical, ewma, constant or identity"
+                    ", or take correlation=historical or another estimator, constant or identity"
                 )
             if spec.values is not None and matrix is not None:
                 raise SettingError("both correlation.values and market.correlation give a matrix: drop one")
@@ -190,7 +254,7 @@ def _without_history(spec: c.CorrelationConfig, size: int, matrix: Floats | None
                     "give one row and one column a factor, in the order of the factors file"
                 )
             return estimate
-    raise SettingError(f"correlation must be matrix, historical, ewma, constant or identity, not {type(spec).__name__}")
+    raise SettingError(f"correlation must be one of {', '.join(c.OPTIONS['correlation'])}, not {type(spec).__name__}")
 
 
 def _numbers(values: object) -> Floats:

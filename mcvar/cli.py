@@ -30,10 +30,14 @@ from mcvar import __version__
 from mcvar import config as c
 from mcvar.api import run
 from mcvar.errors import McvarError, SettingError
+from mcvar.fit_report import fit_model
+from mcvar.moves_report import simulate_moves
 from mcvar.render import show
+from mcvar.render_models import show_fit, show_moves
 from mcvar.report import Report
 
 _USER = 2
+Writers = dict[str, Callable[[Path], None]]
 
 
 def register() -> None:
@@ -91,23 +95,33 @@ def task(composed: DictConfig) -> int:
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
         config = to_config(composed)
+        extra = {"composed.yaml": lambda path: _write_text(repeatable(composed, config), path)}
         with _told(stderr):
-            report = _with_progress(config, stderr)
-        from mcvar import plot  # matplotlib is slow to import: only when there is something to draw
-
-        report.write(
-            folder,
-            {
-                "composed.yaml": lambda path: _write_text(repeatable(composed, config), path),
-                "loss_tail.png": partial(plot.save, report),
-                "loss_tail.svg": partial(plot.save, report),
-            },
-        )
+            shown = _job(config, stderr, folder, extra)
     except (McvarError, OSError) as error:
         _explain(error, stderr)
         return _USER
-    show(report, stdout, rows=config.output.table_rows, folder=folder)
+    shown(stdout)
     return 0
+
+
+def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> Callable[[Console], None]:
+    """Compute and write; returns what shows the result."""
+    match config.job:
+        case c.FitJob():
+            fitted = fit_model(config)
+            fitted.write(folder, extra)
+            return lambda console: show_fit(fitted, console, folder)
+        case c.MovesJob():
+            moves = simulate_moves(config)
+            moves.write(folder, extra)
+            return lambda console: show_moves(moves, console, folder)
+    report = _with_progress(config, stderr)
+    from mcvar import plot  # matplotlib is slow to import: only when there is something to draw
+
+    pictures = {name: partial(plot.save, report) for name in ("loss_tail.png", "loss_tail.svg")}
+    report.write(folder, {**extra, **pictures})
+    return lambda console: show(report, console, rows=config.output.table_rows, folder=folder)
 
 
 def main() -> None:

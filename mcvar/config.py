@@ -10,7 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from mcvar.models import Drift
+from mcvar.history import Missing
+from mcvar.model_config import MODELS
+from mcvar.model_config import BatesModel as BatesModel
+from mcvar.model_config import FilteredHistoricalModel as FilteredHistoricalModel
+from mcvar.model_config import GarchModel as GarchModel
+from mcvar.model_config import GaussianModel as GaussianModel
+from mcvar.model_config import HestonModel as HestonModel
+from mcvar.model_config import HistoricalModel as HistoricalModel
+from mcvar.model_config import MertonModel as MertonModel
+from mcvar.model_config import ModelConfig as ModelConfig
+from mcvar.model_config import StudentTModel as StudentTModel
+from mcvar.models import Drift as Drift
 from mcvar.precision import Precision
 
 # OmegaConf reads these annotations: it knows Optional[...] and List, not the newer `... | None` everywhere.
@@ -42,14 +53,19 @@ class FilesMarket(MarketConfig):
     valuation: str = ""
     steps_per_year: Optional[float] = None
     max_gap: float = 10.0
+    missing: Missing = Missing.refuse
 
 
 @dataclass
 class DeribitMarket(MarketConfig):
-    """A Deribit option chain snapshot (JSON or CSV) and daily closes of its coins."""
+    """A Deribit option chain snapshot (JSON or CSV) and daily closes of its coins.
+
+    With `surface`, a history of volatilities and prices, their moves replace the three judgements beneath it.
+    """
 
     snapshot: str = ""
     history: str = ""
+    surface: str = ""
     vol_of_vol: float = 0.9
     vol_correlation: float = 0.9
     spot_vol_correlation: float = -0.5
@@ -85,6 +101,35 @@ class EwmaCorrelation(CorrelationConfig):
 
 
 @dataclass
+class LedoitWolfCorrelation(CorrelationConfig):
+    """The sample correlation shrunk towards none by scikit-learn's optimal intensity."""
+
+    window: int = 0
+
+
+@dataclass
+class ShrinkToConstantCorrelation(CorrelationConfig):
+    """The sample correlation shrunk towards its mean; `intensity` from 0 to 1, None for the optimal one."""
+
+    intensity: Optional[float] = None
+    window: int = 0
+
+
+@dataclass
+class RandomMatrixCorrelation(CorrelationConfig):
+    """The sample correlation without the eigenvalues that noise alone would give."""
+
+    window: int = 0
+
+
+@dataclass
+class TauCorrelation(CorrelationConfig):
+    """Correlations from Kendall's tau of each pair, for copulas; volatilities are the sample's."""
+
+    window: int = 0
+
+
+@dataclass
 class ConstantCorrelation(CorrelationConfig):
     """One correlation between all factors."""
 
@@ -94,25 +139,6 @@ class ConstantCorrelation(CorrelationConfig):
 @dataclass
 class IdentityCorrelation(CorrelationConfig):
     """Independent factors."""
-
-
-@dataclass
-class ModelConfig:
-    """The law of the factors' moves over the horizon."""
-
-    drift: Drift = Drift.zero
-
-
-@dataclass
-class GaussianModel(ModelConfig):
-    """Jointly normal moves."""
-
-
-@dataclass
-class StudentTModel(ModelConfig):
-    """Multivariate Student t with the same covariance and fatter, joint tails."""
-
-    dof: float = 5.0
 
 
 @dataclass
@@ -226,6 +252,25 @@ class VarJob(JobConfig):
 
 
 @dataclass
+class FitJob(JobConfig):
+    """Parameters of the model from the market's history, as a model file that the other jobs read.
+
+    `copula`: of student_t, marginals of their own. `chain`: heston from the volatilities of the book's options.
+    `threshold`: local deviations beyond which a move is a jump. `name`: of the model file.
+    """
+
+    name: str = "fitted"
+    copula: bool = False
+    chain: bool = False
+    threshold: float = 4.0
+
+
+@dataclass
+class MovesJob(JobConfig):
+    """What the model makes of each factor: moments and quantiles of its moves, extremes and averages of its paths."""
+
+
+@dataclass
 class OutputConfig:
     """How much is written: losses an account in tail.parquet, accounts in the table and in the plot."""
 
@@ -272,16 +317,20 @@ OPTIONS: dict[str, dict[str, type]] = {
         "matrix": MatrixCorrelation,
         "historical": HistoricalCorrelation,
         "ewma": EwmaCorrelation,
+        "ledoit_wolf": LedoitWolfCorrelation,
+        "shrink_to_constant": ShrinkToConstantCorrelation,
+        "random_matrix": RandomMatrixCorrelation,
+        "tau": TauCorrelation,
         "constant": ConstantCorrelation,
         "identity": IdentityCorrelation,
     },
-    "model": {"gaussian": GaussianModel, "student_t": StudentTModel},
+    "model": MODELS,
     "book": {"sample": SampleBook, "files": FilesBook, "deribit": DeribitBook},
     "scenarios": {"simulated": SimulatedScenarios},
     "measure": {"standard": MeasureConfig, "frtb": MeasureConfig},
     "engine": {"numpy": NumpyEngine, "native": NativeEngine, "cuda": CudaEngine, "auto": AutoEngine},
     "executor": {"threads": ExecutorConfig, "serial": ExecutorConfig},
-    "job": {"var": VarJob},
+    "job": {"var": VarJob, "fit": FitJob, "moves": MovesJob},
 }
 
 

@@ -1,60 +1,122 @@
 """Correlation: estimated, given or read, checked and repaired, and factorised.
 
 An `Estimate` is what the market needs of the second moments: a correlation matrix and, when it
-comes from a history, annual volatilities.
+comes from a history, annual volatilities. Estimators that shrink, filter or rank are in `mcvar.estimators`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcvar.columns import Columns
-from mcvar.errors import InputError, SettingError
+from mcvar.errors import SHOWN, InputError, SettingError
 
 Floats = NDArray[np.float64]
+# Moves in common of two factors of an incomplete history. From 20, independent factors show correlations up to 0.44
+# (95 %) and a volatility errs by 16 %; from fewer the matrix would be noise that looks like an estimate.
+ENOUGH = 20
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Second moments: correlation [F, F]; annual volatility [F], NaN where it is not estimated."""
+    """Second moments of the factors' moves.
+
+    Parameters
+    ----------
+    correlation : ndarray [F, F]
+    volatility : ndarray [F]
+        Annual; NaN where it is not estimated.
+    notes : tuple of str
+        What the reader of the result must know.
+    observations : float
+        Moves of equal weight that would say as much: T, or (sum w)^2 / sum w^2 of moves with weights w (Kish 1965).
+        Of a history with blanks the smallest of any pair; NaN for a matrix that is not estimated.
+    """
 
     correlation: Floats
     volatility: Floats
     notes: tuple[str, ...] = ()
+    observations: float = float("nan")
 
 
-def historical(moves: Floats, steps_per_year: float, *, window: int = 0) -> Estimate:
+def historical(moves: Floats, steps_per_year: float, *, window: int = 0, names: Sequence[str] = ()) -> Estimate:
     """Sample covariance about the mean (n - 1), of the last `window` moves (0: all).
 
     Parameters
     ----------
     moves : ndarray [T, F]
+        NaN where a factor has none: then each pair is correlated over the moves that both have, about their means
+        over these, and each volatility is that of all moves of the factor. Such a matrix may need `positive`.
+    names : sequence of str [F]
+        Of the factors, for messages.
+
+    Raises
+    ------
+    SettingError
+        A window that does not fit; pairs of an incomplete history with fewer than `ENOUGH` moves in common.
     """
-    if window < 0 or window == 1:
-        raise SettingError(f"correlation.window is {window}: give the number of moves, at least 2, or 0 for all")
-    used = moves[-window:] if window else moves
-    if window > len(moves):
-        raise SettingError(f"correlation.window is {window} but the history has {len(moves)} moves: lower it")
-    return _estimate(np.atleast_2d(np.cov(used, rowvar=False)), steps_per_year)
+    used = last_moves(moves, window)
+    return _pair_by_pair(used, np.ones(len(used)), steps_per_year, names, centred=True)
 
 
-def ewma(moves: Floats, steps_per_year: float, *, decay: float = 0.94) -> Estimate:
+def ewma(moves: Floats, steps_per_year: float, *, decay: float = 0.94, names: Sequence[str] = ()) -> Estimate:
     """Exponentially weighted second moments about zero (RiskMetrics 1996).
 
     Parameters
     ----------
     moves : ndarray [T, F]
+        NaN where a factor has none, as for `historical`; the weights go by the row.
     decay : float
         Weight of a move relative to the next one, in (0, 1); 0.94 is the RiskMetrics daily value.
+    names : sequence of str [F]
+        Of the factors, for messages.
     """
     if not 0 < decay < 1:
         raise SettingError(f"correlation.decay is {decay}: it must lie between 0 and 1, such as 0.94")
     weight = decay ** np.arange(len(moves) - 1, -1, -1.0)
-    weight /= weight.sum()
-    return _estimate((moves * weight[:, None]).T @ moves, steps_per_year)
+    kept = weight > 1e-150  # of lesser ones the squares would vanish, and pairs with only such have nothing to say
+    return _pair_by_pair(moves[kept], weight[kept], steps_per_year, names, centred=False)
+
+
+def last_moves(moves: Floats, window: int) -> Floats:
+    """The last `window` moves, [window, F]; all for 0. A window of one move or beyond the history is refused."""
+    if window < 0 or window == 1:
+        raise SettingError(f"correlation.window is {window}: give the number of moves, at least 2, or 0 for all")
+    if window > len(moves):
+        raise SettingError(f"correlation.window is {window} but the history has {len(moves)} moves: lower it")
+    return moves[-window:] if window else moves
+
+
+def refuse_few(there: NDArray[np.bool_], names: Sequence[str] = ()) -> None:
+    """Refuse an incomplete history in which some pair of factors has fewer than `ENOUGH` moves in common.
+
+    Parameters
+    ----------
+    there : ndarray [T, F]
+        Where a factor has a move.
+    """
+    if there.all():
+        return
+    names = names or [f"factor {f + 1}" for f in range(there.shape[1])]
+    common = there.astype(np.float64).T @ there
+    own = np.diag(common)
+    short = own < ENOUGH
+    problems = [f"{names[f]} has {own[f]:.0f} moves in all" for f in np.flatnonzero(short).tolist()]
+    problems += [
+        f"{names[f]} and {names[g]} have {common[f, g]:.0f} in common ({own[f]:.0f} and {own[g]:.0f} of their own)"
+        for f, g in np.argwhere(np.triu(common < ENOUGH, 1)).tolist()
+        if not (short[f] or short[g])
+    ]
+    if problems:
+        shown = problems[:SHOWN] + [f"and {len(problems) - SHOWN} more"] * (len(problems) > SHOWN)
+        raise SettingError(
+            f"of {len(there)} moves, {'; '.join(shown)}: a correlation needs at least {ENOUGH}. Use a history, or a "
+            "longer correlation.window, in which they overlap, leave factors out, or give a matrix (correlation=matrix)"
+        )
 
 
 def constant(size: int, value: float) -> Estimate:
@@ -151,7 +213,7 @@ def positive(estimate: Estimate, *, repair: bool = False, tolerance: float = 1e-
         f"correlation repaired (Higham 2002): smallest eigenvalue {smallest:.6g}, distance "
         f"{np.linalg.norm(nearest - matrix):.6g} (Frobenius), largest change {np.abs(nearest - matrix).max():.6g}"
     )
-    return Estimate(nearest, estimate.volatility, (*estimate.notes, note))
+    return replace(estimate, correlation=nearest, notes=(*estimate.notes, note))
 
 
 def nearest_correlation(matrix: Floats, *, tolerance: float = 1e-12, limit: int = 10_000) -> Floats:
@@ -204,9 +266,28 @@ def factor_of(correlation: Floats) -> Floats:
     return (r * sign[:, None]).T.copy()
 
 
-def _estimate(covariance: Floats, steps_per_year: float) -> Estimate:
-    deviation = np.sqrt(np.diag(covariance))
-    scale = np.where(deviation > 0, deviation, 1.0)
-    correlation = covariance / scale[:, None] / scale[None, :]
+def _pair_by_pair(
+    moves: Floats, weight: Floats, steps_per_year: float, names: Sequence[str], *, centred: bool
+) -> Estimate:
+    """Weighted moments of each pair over the moves that both have: products of matrices with zeros for blanks."""
+    there = ~np.isnan(moves)
+    refuse_few(there, names)
+    # Any origin gives the same centred moments; near the mean the least is lost to rounding.
+    origin = np.where(there, moves, 0.0).sum(axis=0) / there.sum(axis=0) if centred else 0.0
+    x = np.where(there, moves - origin, 0.0)
+    heavy = there * weight[:, None]
+    total = there.T @ heavy  # [i, j]: weight of the moves that i and j have in common
+    second = (x * x).T @ heavy  # [i, j]: sum of w x_i^2 over these
+    root = x * np.sqrt(weight)[:, None]
+    cross = root.T @ root
+    if centred:
+        first = x.T @ heavy
+        cross = cross - first * first.T / total
+        spread = second - first**2 / total
+        second = np.where(spread > len(moves) * np.finfo(float).eps * second, spread, 0.0)  # else it stands still
+    scale = np.sqrt(second * second.T)
+    correlation = np.divide(cross, scale, out=np.zeros_like(cross), where=scale > 0).clip(-1.0, 1.0)
     np.fill_diagonal(correlation, 1.0)
-    return Estimate(correlation, deviation * np.sqrt(steps_per_year))
+    volatility = np.sqrt(np.diag(second) / (np.diag(total) - centred) * steps_per_year)
+    observations = float((total**2 / (there.T @ (heavy * weight[:, None]))).min())
+    return Estimate(correlation, volatility, observations=observations)

@@ -39,6 +39,28 @@ class Shock(Enum):
     absolute = "absolute"
 
 
+def moved(shock: Shock, level: float, x: Floats) -> Floats:
+    """The level after a move."""
+    match shock:
+        case Shock.log:
+            return np.asarray(level * np.exp(x))
+        case Shock.simple:
+            return np.maximum(level * (1.0 + x), 0.0)
+        case Shock.absolute:
+            return np.asarray(level + x)
+
+
+def move_to(shock: Shock, level: float, target: Floats) -> Floats:
+    """The move that takes a level to `target`."""
+    match shock:
+        case Shock.log:
+            return np.asarray(np.log(target / level))
+        case Shock.simple:
+            return np.asarray(target / level - 1.0)
+        case Shock.absolute:
+            return np.asarray(target - level)
+
+
 _DEFAULT_SHOCK = {
     FactorKind.price: Shock.log,
     FactorKind.vol: Shock.log,
@@ -113,6 +135,10 @@ class Market:
         Rows of the history a year; NaN without a history.
     notes : tuple of str
         What the reader of the result must know, such as a repaired correlation.
+    history : History, optional
+        Up to the valuation: what models that read the past are estimated from.
+    observations : float
+        Number of effective observations behind the correlation; NaN where it is given.
     """
 
     valuation: np.datetime64
@@ -122,6 +148,8 @@ class Market:
     correlation: Floats
     steps_per_year: float = float("nan")
     notes: tuple[str, ...] = ()
+    history: History | None = None
+    observations: float = float("nan")
 
     def years_to(self, times: NDArray[np.datetime64]) -> Floats:
         """ACT/365 years from valuation; infinite for NaT."""
@@ -237,6 +265,7 @@ def build(
     currency: str,
     steps_per_year: float = float("nan"),
     notes: Sequence[str] = (),
+    history: History | None = None,
 ) -> Market:
     """Join the factor table with an estimate of the second moments.
 
@@ -264,7 +293,10 @@ def build(
             f"no volatility for {', '.join(missing)}: give the column `volatility` in the factors file, "
             "or a history (market.history) with correlation=historical or ewma to estimate it from"
         )
-    return Market(valuation, currency, factors, joined, estimate.correlation, steps_per_year, (*notes, *estimate.notes))
+    return Market(
+        valuation, currency, factors, joined, estimate.correlation, steps_per_year, (*notes, *estimate.notes), history,
+        estimate.observations,
+    )  # fmt: skip
 
 
 def _levels(table: Columns, names: list[str], history: History | None, problems: list[str]) -> Floats:

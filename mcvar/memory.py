@@ -70,7 +70,7 @@ def plan(
     workers: int = 0,
     memory_gb: float = 0.0,
     engine: EngineChoice | None = None,
-    factors: int = 1,
+    state: int = 1,
     positions: int = 0,
     keep: int = 1000,
 ) -> Plan:
@@ -88,8 +88,9 @@ def plan(
         0: most of what is free.
     engine : EngineChoice, optional
         Default: numpy.
-    factors, positions : int
-        F, and the entries of the quantities.
+    state, positions : int
+        Numbers that a scenario takes until it is valued (`mcvar.engines.laws.state_rows`), and the entries of the
+        quantities.
     keep : int
         Worst losses of a row that are kept in any case.
 
@@ -120,7 +121,7 @@ def plan(
         def tile(at: Launcher, width: int, rows: float) -> int:
             real = at.precision.real.itemsize
             sums = real * width * (segments * rows + instruments / LONGEST)
-            return int(8 * width * (3 * factors + 4) + real * instruments * at.held(width) + sums)
+            return int(8 * width * (state + 1) + real * instruments * at.held(width) + sums)
 
         while on_gpu and tile(launcher, chunk, rows) > budget // 4 and chunk > _LEAST_WIDTH:
             chunk //= 2

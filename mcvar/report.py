@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from mcvar.jobs.var import VarResult, highest, severity
 from mcvar.market import Market
 from mcvar.measures import Estimate
 
-RESULT_FILES = ("measures.parquet", "tail.parquet", "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json")
+RESULT_FILES = (
+    "measures.parquet", "tail.parquet", "moves.parquet", "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,23 +113,37 @@ class Report:
         extra : mapping of file name to function
             Further files, such as plots: each function writes to the path that it is given.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
-        try:
-            pyarrow.parquet.write_table(self.measures(), scratch / "measures.parquet")
-            pyarrow.parquet.write_table(self.tail(), scratch / "tail.parquet")
-            for name, write in extra.items():
-                write(scratch / name)
-            (scratch / "run.json").write_text(
-                json.dumps(self.record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            )
-            for name in RESULT_FILES[::-1]:
-                (folder / name).unlink(missing_ok=True)
-            made = sorted(path for path in scratch.iterdir() if path.name != "run.json")
-            for path in [*made, scratch / "run.json"]:
-                path.replace(folder / path.name)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        tables = {
+            "measures.parquet": partial(pyarrow.parquet.write_table, self.measures()),
+            "tail.parquet": partial(pyarrow.parquet.write_table, self.tail()),
+        }
+        write_run(folder, {**tables, **extra}, self.record)
+
+
+def write_run(folder: Path, files: Mapping[str, Callable[[Path], object]], record: Mapping[str, Any]) -> None:
+    """Write the files of a run, run.json last: see `Report.write`.
+
+    Parameters
+    ----------
+    folder : Path
+    files : mapping of file name to function
+    record : mapping
+        The content of run.json.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    try:
+        for name, write in files.items():
+            (scratch / name).parent.mkdir(exist_ok=True)
+            write(scratch / name)
+        (scratch / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        for name in RESULT_FILES[::-1]:
+            (folder / name).unlink(missing_ok=True)
+        for name in [*files, "run.json"]:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (scratch / name).replace(folder / name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def plain(value: Any) -> Any:

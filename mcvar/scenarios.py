@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcvar.errors import InputError, SettingError
-from mcvar.models.common import Law
+from mcvar.models.law import Law
+from mcvar.models.variance import Variance
 
 Floats = NDArray[np.float64]
 BLOCK = 1024  # scenarios drawn and valued together, at absolute multiples: the unit of bit-equality
@@ -23,8 +25,18 @@ class Scenarios(Protocol):
         """N."""
         ...
 
-    def moves(self, start: int, stop: int) -> Floats:
-        """Moves of scenarios [start, stop), [F, stop - start]."""
+    @property
+    def steps(self) -> int:
+        """T."""
+        ...
+
+    @property
+    def variance(self) -> Variance | None:
+        """The stochastic variances of the law, if it has them."""
+        ...
+
+    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
+        """Moves from today to the end of each step, [F, stop - start], and the variances there, [U, stop - start]."""
         ...
 
 
@@ -50,8 +62,22 @@ class Simulated:
         if not 1 <= self.count < 2**63:
             raise SettingError(f"scenarios.count is {self.count}: it must be from 1 to 2**63 - 1")
 
+    @property
+    def steps(self) -> int:
+        """T."""
+        return self.law.steps
+
+    @property
+    def variance(self) -> Variance | None:
+        """See `Scenarios.variance`."""
+        return self.law.variance
+
+    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
+        """See `Scenarios.path`."""
+        return self.law.path(self.seed, start, stop)
+
     def moves(self, start: int, stop: int) -> Floats:
-        """See `Scenarios.moves`."""
+        """Moves over the horizon, [F, stop - start]."""
         return self.law.moves(self.seed, start, stop)
 
 
@@ -71,6 +97,8 @@ class Explicit:
     """
 
     shocks: Floats
+    steps: int = 1
+    variance: Variance | None = None
 
     @classmethod
     def of(cls, rows: ArrayLike) -> Explicit:
@@ -88,9 +116,13 @@ class Explicit:
         """N."""
         return int(self.shocks.shape[1])
 
-    def moves(self, start: int, stop: int) -> Floats:
-        """See `Scenarios.moves`; beyond the last scenario the moves are 0, which fills whole blocks."""
+    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
+        """See `Scenarios.path`; beyond the last scenario the moves are 0, which fills whole blocks."""
         moves = np.zeros((len(self.shocks), stop - start))
         given = self.shocks[:, start:stop]
         moves[:, : given.shape[1]] = given
-        return moves
+        yield moves, np.zeros((0, stop - start))
+
+    def moves(self, start: int, stop: int) -> Floats:
+        """Moves over the horizon, [F, stop - start]."""
+        return next(self.path(start, stop))[0]

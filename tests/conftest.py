@@ -11,6 +11,7 @@ import pytest
 
 from mcvar import book, market
 from mcvar.book import Book
+from mcvar.cli import main
 from mcvar.columns import Columns
 from mcvar.correlation import given, positive
 from mcvar.engines import HostLauncher, Launcher, choose, host
@@ -115,6 +116,20 @@ def every_market(make_market: Callable[..., Market]) -> Market:
 @pytest.fixture(scope="session")
 def every_book(every_market: Market, make_book: Callable[..., Book]) -> Book:
     return books.every_kind(every_market, make_book)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """`mcvar` with arguments; returns the exit code."""
+
+    def call(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["mcvar", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert isinstance(stop.value.code, int)
+        return stop.value.code
+
+    return call
 
 
 def _compiler() -> bool:

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -73,6 +74,98 @@ def test_a_constant_correlation() -> None:
         positive(constant(5, -0.5))
 
 
+# How much the estimate rests on, and moves that are missing.
+
+BLANK = np.where(rng.random(MOVES.shape) < 0.2, np.nan, MOVES + 0.05)
+BLANK[:100, 3] = np.nan
+
+
+@pytest.mark.parametrize("decay", [0.94, 0.99])
+def test_observations(decay: float) -> None:
+    long = np.tile(MOVES, (10, 1))
+    assert historical(long, 252.0).observations == 2500
+    assert historical(long, 252.0, window=60).observations == 60
+    assert ewma(long, 252.0, decay=decay).observations == pytest.approx((1 + decay) / (1 - decay), rel=1e-8)
+    assert np.isnan(constant(2, 0.1).observations)
+    assert np.isnan(given(np.eye(2)).observations)
+
+
+@pytest.mark.parametrize("window", [0, 100])
+def test_historical_pair_by_pair(window: int) -> None:
+    frame = pd.DataFrame(BLANK[-window:])
+    estimate = historical(BLANK, 252.0, window=window)
+    np.testing.assert_allclose(estimate.correlation, frame.corr().to_numpy(), atol=1e-13)
+    np.testing.assert_allclose(estimate.volatility, np.sqrt(252.0 * np.diag(frame.cov())), rtol=1e-12)
+    there = frame.notna().to_numpy().astype(int)
+    assert estimate.observations == (there.T @ there).min()
+
+
+def test_ewma_pair_by_pair() -> None:
+    estimate = ewma(BLANK, 365.0, decay=0.97)
+    weight = 0.97 ** np.arange(249, -1, -1.0)
+    observations = []
+    for i in range(4):
+        own = ~np.isnan(BLANK[:, i])
+        variance = np.average(BLANK[own, i] ** 2, weights=weight[own])
+        np.testing.assert_allclose(estimate.volatility[i], np.sqrt(variance * 365.0), rtol=1e-12)
+        for j in range(4):
+            both = own & ~np.isnan(BLANK[:, j])
+            x, y, w = BLANK[both, i], BLANK[both, j], weight[both]
+            want = (w * x * y).sum() / np.sqrt((w * x * x).sum() * (w * y * y).sum())
+            np.testing.assert_allclose(estimate.correlation[i, j], want, atol=1e-13)
+            observations.append(w.sum() ** 2 / (w**2).sum())
+    assert estimate.observations == pytest.approx(min(observations), rel=1e-12)
+
+
+def test_a_factor_that_stands_still_where_another_has_moves() -> None:
+    moves = MOVES[:, :2].copy()
+    moves[:50, 0] = np.nan
+    moves[50:, 1] = 0.3
+    estimate = historical(moves, 1.0)
+    np.testing.assert_array_equal(estimate.correlation, np.eye(2))
+    np.testing.assert_allclose(estimate.volatility[1], moves[:, 1].std(ddof=1), rtol=1e-12)
+
+
+def test_pairs_that_contradict_each_other_need_repair() -> None:
+    moves = np.full((90, 3), np.nan)
+    x = rng.normal(size=90)
+    moves[:30, 0], moves[:30, 1] = x[:30], x[:30]
+    moves[30:60, 1], moves[30:60, 2] = x[30:60], x[30:60]
+    moves[60:, 0], moves[60:, 2] = x[60:], -x[60:]
+    estimate = historical(moves, 1.0)
+    np.testing.assert_allclose(estimate.correlation, [[1, 1, -1], [1, 1, 1], [-1, 1, 1]], atol=1e-14)
+    with pytest.raises(SettingError, match=r"smallest eigenvalue is -1.*correlation\.repair=true"):
+        positive(estimate)
+    repaired = positive(estimate, repair=True)
+    assert repaired.observations == 30
+    assert np.linalg.eigvalsh(repaired.correlation)[0] > -1e-10
+
+
+@pytest.mark.parametrize("estimator", [historical, ewma])
+def test_pairs_with_too_little_in_common(estimator: Callable[..., Estimate]) -> None:
+    moves = MOVES.copy()
+    moves[:150, 0] = np.nan  # 100 moves
+    moves[169:, 1] = np.nan  # 169 moves, 19 of them in common
+    moves[5:, 2] = np.nan
+    with pytest.raises(SettingError) as error:
+        estimator(moves, 1.0, names=("A", "B", "C", "D"))
+    said = str(error.value)
+    assert "of 250 moves, C has 5 moves in all; A and B have 19 in common (100 and 169 of their own): " in said
+    assert "needs at least 20" in said
+    assert "correlation=matrix" in said
+    with pytest.raises(SettingError, match="factor 1 and factor 2 have 19 in common"):
+        estimator(moves[:, :2], 1.0)
+    moves[169, 1] = 0.0
+    assert np.isfinite(estimator(moves[:, :2], 1.0).correlation).all()
+
+
+def test_moves_too_old_to_weigh_anything_do_not_count() -> None:
+    moves = np.tile(MOVES[:, :2], (10, 1))
+    moves[30:, 0] = np.nan
+    with pytest.raises(SettingError, match="factor 1 has 0 moves in all"):
+        ewma(moves, 1.0, decay=0.5)
+
+
 # What is a correlation matrix, and the nearest one to what is not.
 
 INDEFINITE = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
@@ -109,11 +202,12 @@ def test_no_correlation_matrix_nearby_is_nearer() -> None:
 
 
 def test_repair_and_its_note() -> None:
-    estimate = Estimate(INDEFINITE, np.array([0.1, 0.2, 0.3]), ("before",))
+    estimate = Estimate(INDEFINITE, np.array([0.1, 0.2, 0.3]), ("before",), 7.0)
     with pytest.raises(SettingError, match=r"smallest eigenvalue is -0\.414214.*correlation\.repair=true"):
         positive(estimate)
     repaired = positive(estimate, repair=True)
     np.testing.assert_array_equal(repaired.volatility, estimate.volatility)
+    assert repaired.observations == 7.0
     first, note = repaired.notes
     moved = repaired.correlation - INDEFINITE
     assert first == "before"

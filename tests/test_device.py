@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import laws
 import numpy as np
 import pytest
 from books import gross_value
@@ -16,7 +17,7 @@ from mcvar.engines import Device, Launcher, Reference
 from mcvar.engines.device import SHARD
 from mcvar.engines.grid import SORT_CHUNK, STRIP, VALUE_THREADS
 from mcvar.engines.kernels import UNITS, source_folder
-from mcvar.engines.launcher import PNL, TAIL
+from mcvar.engines.launcher import PNL, STEP, TAIL
 from mcvar.engines.segments import WARP
 from mcvar.errors import InputError, McvarError, SettingError
 from mcvar.market import Market
@@ -60,16 +61,33 @@ def error(market: Market, book: Book, launcher: Launcher, scenarios: Scenarios, 
     return np.asarray((difference / np.where(gross > 0, gross, 1.0)).max(axis=1))
 
 
-@pytest.mark.parametrize("model", [Gaussian(), StudentT(dof=4)], ids=["gaussian", "student_t"])
+@pytest.mark.parametrize("model", laws.STEPS)
 @pytest.mark.parametrize(("place", "how"), [*PLACES, GPU])
 @pytest.mark.parametrize("precision", [FP64, FP32])
 def test_pnl_is_the_references(
     every_market: Market, every_book: Book, launcher: MakeLauncher,
-    model: Any, place: str, how: dict[str, Any], precision: Precision,
+    model: str, place: str, how: dict[str, Any], precision: Precision,
 ) -> None:  # fmt: skip
     count = 1_500 if place == "emulated" else 10_000
     at = launcher(place, precision, **how)
-    assert error(every_market, every_book, at, law(every_market, model), count).max() <= tolerance(precision, place)
+    scenarios = Simulated(laws.every_law(every_market, model, YEARS), count, seed=2**63 + 3)
+    assert error(every_market, every_book, at, scenarios, count).max() <= tolerance(precision, place)
+
+
+@pytest.mark.parametrize("model", laws.STEPS)
+@pytest.mark.parametrize(("place", "how"), [PLACES[0], PLACES[3], GPU])
+def test_moves_paths_and_variances_are_the_references(
+    every_market: Market, every_book: Book, launcher: MakeLauncher, model: str, place: str, how: dict[str, Any]
+) -> None:
+    count = 1_500 if place == "emulated" else 10_000
+    scenarios, watched = Simulated(laws.every_law(every_market, model, YEARS), count), laws.everything_watched(model)
+    device = Device(every_market, every_book, scenarios, YEARS, watched, launcher=launcher(place, FP64, **how))
+    reference = Reference(every_market, every_book, scenarios, YEARS, watched)
+    x, want = device.moves(100, count), reference.moves(100, count)
+    variances = 2 if model in ("heston", "heston_martingale", "bates") else 0
+    assert x.shape == want.shape == (9 + len(device.axes.watched) + variances, count - 100)
+    scale = np.abs(want).max(axis=1, keepdims=True)
+    assert (np.abs(x - want) / np.where(scale > 0, scale, 1.0)).max() <= 1e-12
 
 
 @pytest.mark.parametrize("precision", [FP64, FP32])
@@ -103,7 +121,7 @@ def test_normals_have_the_references_bits(
         at = launcher(place, FP64, **how)
         device = Device(every_market, every_book, law(every_market, seed=seed), YEARS, launcher=at, width=8_192)
         for begin in range(start, start + count // 10, device.width):
-            at.launch(at.pnl[0], device.plan, device.work, begin, begin + device.width)
+            at.launch((*at.path, *at.step)[0], device.plan, device.work, begin, begin + device.width)
             z = at.download(device.held["z"], (device.width // at.tile, 10, at.tile), np.float64)
             want = normals(seed, begin, begin + device.width, 10)
             assert np.array_equal(z.swapaxes(0, 1).reshape(10, -1).view(np.int64), want.view(np.int64))
@@ -186,7 +204,7 @@ def test_every_stage_was_emulated(every_market: Market, every_book: Book, launch
     tail.excess(30)
     tail.kept.engine.pnl(0, 10)
     tail.at(3)
-    assert at.launched == {*PNL, *TAIL}
+    assert at.launched == {*STEP, *PNL, *TAIL}
 
 
 @pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {}), GPU])

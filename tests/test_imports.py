@@ -16,11 +16,12 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Each room may import the rooms before it, and itself.
 ORDER = [
-    {"errors"}, {"columns", "philox"}, {"pricing"}, {"history", "correlation"}, {"market"},
+    {"errors"}, {"columns", "philox"}, {"pricing"}, {"history", "correlation"}, {"estimators"}, {"market"},
     {"currencies", "pillars", "instruments"}, {"terms"}, {"book"}, {"models"},
-    {"scenarios", "precision"}, {"engines", "moments"}, {"tail"}, {"measures", "provenance"}, {"shards", "sweep"},
-    {"memory", "rescreen"}, {"jobs"}, {"config"}, {"io"}, {"build_market"}, {"build"}, {"report"}, {"api", "render"},
-    {"plot"}, {"cli"},
+    {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"measures", "provenance"},
+    {"shards", "sweep"}, {"memory", "rescreen"}, {"jobs"}, {"model_config", "model_settings", "fit"}, {"config"},
+    {"io", "regime"}, {"build_market", "build_fit"}, {"build_model"}, {"build"}, {"report"}, {"api", "render"},
+    {"plot", "fit_report", "moves_report"}, {"render_models"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.
@@ -38,9 +39,9 @@ P_AND_L = {
     "precision",
     "engines",
 }
-READERS = {"tail", "moments", "measures"}
+READERS = {"tail", "moments", "measures", "backtest"}
 MEETING = {"shards", "sweep", "rescreen", "memory", "jobs"}
-CORE = P_AND_L | READERS | MEETING | {"errors", "columns", "history", "correlation", "provenance"}
+CORE = P_AND_L | READERS | MEETING | {"errors", "columns", "history", "correlation", "estimators", "provenance"}
 OUTSIDE = {"numpy", "scipy"} | set(sys.stdlib_module_names)
 
 
@@ -71,7 +72,11 @@ def test_imports_go_one_way(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [f for f in FILES if room(f) in CORE], ids=lambda p: str(p.relative_to(ROOT)))
 def test_the_core_needs_numpy_and_scipy_only(path: Path) -> None:
-    optional = {"shards": {"threadpoolctl"}, "engines": {"cupy"} if path.name == "cuda.py" else set()}
+    optional = {
+        "shards": {"threadpoolctl"},
+        "estimators": {"sklearn"},
+        "engines": {"cupy"} if path.name == "cuda.py" else set(),
+    }
     allowed = OUTSIDE | {"mcvar"} | optional.get(room(path), set())
     assert {name.split(".")[0] for name in imported(path)} <= allowed
 
@@ -99,7 +104,8 @@ def test_a_bare_node_can_run_engines() -> None:
     """Without Hydra, rich, arch, pyarrow, matplotlib and threadpoolctl the core imports and simulates."""
     script = """
 import sys
-for name in ("hydra", "omegaconf", "rich", "arch", "pandas", "pyarrow", "matplotlib", "threadpoolctl", "cupy"):
+for name in ("hydra", "omegaconf", "rich", "arch", "pandas", "pyarrow", "matplotlib", "threadpoolctl", "cupy",
+             "sklearn"):
     sys.modules[name] = None
 import numpy as np
 from mcvar import book, correlation, market

@@ -16,6 +16,7 @@ from mcvar.book import Book
 from mcvar.config import Config, HorizonConfig, NativeEngine, OutputConfig, SimulatedScenarios
 from mcvar.engines import EngineChoice, Launcher, Reference, choose, host
 from mcvar.engines.launcher import Buffer
+from mcvar.engines.laws import state_rows
 from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs import passes, var
 from mcvar.jobs.var import VarResult
@@ -143,7 +144,8 @@ def job(engine: EngineChoice, count: int = 100_000, **changes: Any) -> tuple[Boo
     arguments: dict[str, Any] = {"levels": [0.95, 0.99], "confidence": 0.95}
     plan = memory.plan(
         rows=len(given.book.row), instruments=len(given.book.instruments), count=count, engine=engine,
-        factors=len(given.market.factors), positions=given.book.quantity.nnz, **arguments,
+        state=state_rows(given.market, given.scenarios, given.horizon.decay, given.book.instruments),
+        positions=given.book.quantity.nnz, **arguments,
     )  # fmt: skip
     return given.book, var.run(
         given.market, given.book, given.scenarios, decay=given.horizon.decay, plan=replace(plan, **changes),
@@ -256,7 +258,7 @@ class _Gpu:
 def test_a_gpu_of_140_gb_holds_large_books(rows: int, instruments: int, count: int, passes: int, form: str) -> None:
     engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(140), _Gpu(140))
     plan = memory.plan(
-        rows=rows, instruments=instruments, count=count, levels=[0.99], confidence=0.95, engine=engine, factors=100,
+        rows=rows, instruments=instruments, count=count, levels=[0.99], confidence=0.95, engine=engine, state=300,
         positions=10 * rows,
     )  # fmt: skip
     assert -(-rows // plan.rows) == passes
@@ -268,9 +270,7 @@ def test_a_gpu_of_140_gb_holds_large_books(rows: int, instruments: int, count: i
 def test_a_gpu_that_is_too_small_says_what_to_lower() -> None:
     engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(1), _Gpu(1))
     with pytest.raises(CapacityError, match=r"0.9 GB may be used.*lower scenarios.count"):
-        memory.plan(
-            rows=10, instruments=100_000, count=10**9, levels=[0.5], confidence=0.95, engine=engine, factors=100
-        )
+        memory.plan(rows=10, instruments=100_000, count=10**9, levels=[0.5], confidence=0.95, engine=engine, state=300)
 
 
 @pytest.mark.parametrize("precision", [Precision.fp64, Precision.mixed])
@@ -303,7 +303,7 @@ def test_the_plan_counts_what_is_allocated(
     engine = choose("native", precision, workers=8)
     arguments: dict[str, Any] = {"levels": [0.95, 0.99], "confidence": 0.95}
     plan = memory.plan(
-        rows=len(book.row), instruments=len(book.instruments), count=50_000, engine=engine, factors=1,
+        rows=len(book.row), instruments=len(book.instruments), count=50_000, engine=engine, state=4,
         positions=book.quantity.nnz, **arguments,
     )  # fmt: skip
     scenarios = Simulated(Gaussian().law(market, 0.1, np.zeros(1)), 50_000)

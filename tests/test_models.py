@@ -13,7 +13,7 @@ from mcvar.errors import SettingError
 from mcvar.market import Market
 from mcvar.measures import depth, measure
 from mcvar.models import Drift, Gaussian, ShockModel, StudentT
-from mcvar.models.student_t import ScaleTable
+from mcvar.models.mixing import ScaleTable
 from mcvar.scenarios import Simulated
 from mcvar.shards import simulate
 

@@ -17,15 +17,23 @@ import pytest
 from mcvar.engines import kernels
 from mcvar.engines.grid import grid
 from mcvar.engines.kernels import UNITS, device_options, device_source
-from mcvar.engines.launcher import PNL, TAIL
+from mcvar.engines.launcher import PNL, STEP, TAIL
 from mcvar.precision import Precision
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import sass
 
-STAGES = (*PNL, *TAIL)
+STAGES = (*STEP, *PNL, *TAIL)
 ARCHS = ("sm_75", "sm_80", "sm_90", "sm_100")
-SIZES = {"factors": 1, "groups": 1, "rows": 1, "segments": 512, "chunk": 64, "windows": 1}  # of a plan
+SIZES = {
+    "law": {"drivers": 2},
+    "factors": 1,
+    "groups": 1,
+    "rows": 1,
+    "segments": 512,
+    "chunk": 64,
+    "windows": 1,
+}  # of a plan
 Get = Callable[[Precision, str], sass.Build]
 
 everywhere = pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from mcvar.engines.launcher import Launcher
 from mcvar.engines.reference import Reference
 from mcvar.errors import SettingError
 from mcvar.market import Market
+from mcvar.models.paths import Watched
 from mcvar.precision import Precision
 from mcvar.scenarios import Scenarios
 
@@ -41,6 +42,10 @@ class Engine(Protocol):
 
     def pnl(self, start: int, stop: int) -> NDArray[np.float64]:
         """P&L of every row in scenarios [start, stop), each in the row's currency, [R, stop - start]."""
+        ...
+
+    def moves(self, start: int, stop: int) -> NDArray[np.float64]:
+        """Moves of the factors over the horizon, what is watched, and variances, [F + S + U, stop - start]."""
         ...
 
 
@@ -70,12 +75,19 @@ class EngineChoice:
         return getattr(self.launcher, "device_name", None)
 
     def make(
-        self, market: Market, book: Book, scenarios: Scenarios, years: float, *, width: int = 0
+        self,
+        market: Market,
+        book: Book,
+        scenarios: Scenarios,
+        years: float,
+        watched: Sequence[Watched] = (),
+        *,
+        width: int = 0,
     ) -> Reference | Device:
         """The engine for one book; `width`: scenarios of a tile of the kernels, 0: what the launcher likes."""
         if self.launcher is None:
-            return Reference(market, book, scenarios, years)
-        return Device(market, book, scenarios, years, launcher=self.launcher, width=width)
+            return Reference(market, book, scenarios, years, watched)
+        return Device(market, book, scenarios, years, watched, launcher=self.launcher, width=width)
 
 
 def choose(name: str, precision: Precision = Precision.fp64, *, workers: int = 0, device: int = 0) -> EngineChoice:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mcvar.engines.grid import STRIP, grid
 from mcvar.engines.kernels import device_options, device_source
-from mcvar.engines.launcher import PNL, TAIL, Buffer
+from mcvar.engines.launcher import PNL, STEP, TAIL, Buffer
 from mcvar.errors import CapacityError, SettingError
 from mcvar.precision import Precision
 
@@ -41,6 +41,8 @@ class CudaLauncher:
     """
 
     name = "cuda"
+    step: tuple[str, ...] = STEP
+    path: tuple[str, ...] = ()
     pnl: tuple[str, ...] = PNL
     grain = STRIP
     width = 16_384
@@ -55,7 +57,7 @@ class CudaLauncher:
             options = device_options(precision)
             try:
                 module = self._cupy.RawModule(code=device_source(), options=options, backend="nvrtc")
-                self._stages = {name: module.get_function(f"mcvar_{name}") for name in (*PNL, *TAIL)}
+                self._stages = {name: module.get_function(f"mcvar_{name}") for name in (*STEP, *PNL, *TAIL)}
             except (RuntimeError, self._cupy.cuda.compiler.CompileException) as error:
                 first = str(error).splitlines()[0] if str(error) else type(error).__name__
                 raise SettingError(

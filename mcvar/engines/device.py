@@ -1,7 +1,8 @@
 """The driver of the kernels: the four lines of the reference, tile by tile, on whatever the launcher is.
 
-    z   = draw                                # normals of the factors
-    x   = move                                # correlated moves, prices
+    z   = draw                                # normals of a step
+    y   = move                                # correlated
+    x  += evolve                              # moves of the factors; these three for each step
     dv  = value                               # one revaluation an instrument
     pnl = add_up                              # sums of the rows
 
@@ -12,6 +13,7 @@ asked for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,11 +22,13 @@ from scipy import sparse
 
 from mcvar.book import Book
 from mcvar.engines.launcher import Buffer, Launcher
-from mcvar.engines.layout import PLAN, WORK, factor_columns, instrument_columns, law_columns, row_columns
+from mcvar.engines.laws import law_columns, levels_of, state_sizes
+from mcvar.engines.layout import PLAN, WORK, instrument_columns, row_columns
 from mcvar.engines.reference import Reference, check_finite, not_finite
 from mcvar.engines.segments import Segments
 from mcvar.errors import McvarError, SettingError
 from mcvar.market import Market
+from mcvar.models.paths import Watched
 from mcvar.precision import Precision
 from mcvar.scenarios import Scenarios
 
@@ -34,7 +38,7 @@ SHARD = 65_536  # scenarios whose moments are added up before they join the rest
 
 
 class Device:
-    """Full revaluation in kernels; the first four parameters and the attributes are those of `Reference`.
+    """Full revaluation in kernels; the first five parameters and the attributes are those of `Reference`.
 
     Parameters
     ----------
@@ -50,9 +54,17 @@ class Device:
     """
 
     def __init__(
-        self, market: Market, book: Book, scenarios: Scenarios, years: float, *, launcher: Launcher, width: int = 0
+        self,
+        market: Market,
+        book: Book,
+        scenarios: Scenarios,
+        years: float,
+        watched: Sequence[Watched] = (),
+        *,
+        launcher: Launcher,
+        width: int = 0,
     ) -> None:
-        self._prepare(Reference(market, book, scenarios, years), launcher, width)
+        self._prepare(Reference(market, book, scenarios, years, watched), launcher, width)
 
     def beside(self, launcher: Launcher, width: int = 0) -> Device:
         """The same engine elsewhere, or in another precision."""
@@ -70,21 +82,23 @@ class Device:
         order = np.concatenate([group.index for panel, _ in reference.panels for group, _ in panel])
         quantity = sparse.csr_array(book.quantity[:, order])
         segments = Segments.of(quantity, real, launcher.tile, launcher.chunk)
+        self.axes = reference.axes
         columns = {
-            **law_columns(scenarios), **factor_columns(market), **instrument_columns(reference, real),
+            "lines": len(self.axes), **levels_of(market), **instrument_columns(reference, real),
             **row_columns(reference, segments),
         }  # fmt: skip
         self.held: dict[str, Buffer] = {}  # what the plan and the work space point to
-        self.plan = self._filled(PLAN, columns)
+        self.plan = np.zeros((), dtype=PLAN)
+        self._fill(self.plan, columns)
+        self._fill(self.plan["law"], law_columns(scenarios, self.axes))
         self.width = -(-min(width or launcher.width, SHARD) // launcher.grain) * launcher.grain
         self.work = np.zeros((), dtype=WORK)
-        factors, size = len(market.factors), self.width
-        for name, count in (
-            ("z", 8 * (factors + factors % 2) * size), ("x", 8 * factors * size), ("price", 8 * factors * size),
-            ("scale", 8 * size), ("dv", real.itemsize * len(order) * launcher.held(size)),
-            ("sums", real.itemsize * int(self.plan["segments"]) * size),
-        ):  # fmt: skip
-            self.held[name] = launcher.empty(count)
+        size = self.width
+        for name, lines in state_sizes(self.plan["law"], len(market.factors), len(self.axes)).items():
+            self.held[name] = launcher.empty(8 * lines * size)
+            self.work["state"][name] = self.held[name].pointer
+        for name, count in (("dv", len(order) * launcher.held(size)), ("sums", int(self.plan["segments"]) * size)):
+            self.held[name] = launcher.empty(real.itemsize * count)
             self.work[name] = self.held[name].pointer
         self.work["width"] = size
 
@@ -106,8 +120,30 @@ class Device:
 
     def run(self, work: NDArray[Any], start: int, stop: int, last: str) -> None:
         """P&L of at most a tile of scenarios, and then the stage `last` with it."""
+        self._walk(work, start, stop)
         for stage in (*self.launcher.pnl, last):
             self.launcher.launch(stage, self.plan, work, start, stop)
+
+    def moves(self, start: int, stop: int) -> Floats:
+        """See `Engine.moves`."""
+        out = np.empty((len(self.axes), stop - start))
+        for at in range(start, stop, self.width):
+            end = min(at + self.width, stop)
+            self._walk(self.work, at, end)
+            for stage in self.launcher.path:
+                self.launcher.launch(stage, self.plan, self.work, at, end)
+            tile = self.launcher.tile
+            x = self.launcher.download(self.held["x"], (self.width // tile, len(self.axes), tile), np.float64)
+            out[:, at - start : end - start] = x.swapaxes(0, 1).reshape(len(self.axes), -1)[:, : end - at]
+        return out
+
+    def _walk(self, work: NDArray[Any], start: int, stop: int) -> None:
+        """The steps of a tile's paths, where each is a launch."""
+        work = work.copy()
+        for step in range(int(self.plan["law"]["steps"]) if self.launcher.step else 0):
+            work["state"]["step"] = step
+            for stage in self.launcher.step:
+                self.launcher.launch(stage, self.plan, work, start, stop)
 
     def refuse(self, bad: int) -> None:
         """Raise the error for the P&L that a kernel found not to be finite."""
@@ -129,16 +165,14 @@ class Device:
         check_finite(self.book, pnl, np.arange(start, stop) if names is None else names)
         return pnl
 
-    def _filled(self, layout: np.dtype[Any], columns: dict[str, Any]) -> NDArray[Any]:
-        made = np.zeros((), dtype=layout)
+    def _fill(self, record: NDArray[Any], columns: dict[str, Any]) -> None:
         for name, value in columns.items():
             if isinstance(value, np.ndarray):
                 kind = {"f": np.float64, "i": np.int64}.get(value.dtype.kind, value.dtype)
-                self.held[name] = self.launcher.upload(np.ascontiguousarray(value, dtype=kind))
-                made[name] = self.held[name].pointer
+                self.held[f"{name}:plan"] = self.launcher.upload(np.ascontiguousarray(value, dtype=kind))
+                record[name] = self.held[f"{name}:plan"].pointer
             else:
-                made[name] = value
-        return made
+                record[name] = value
 
 
 def _check_range(book: Book, value_0: Floats, precision: Precision) -> None:

@@ -12,6 +12,7 @@ from mcvar.precision import Precision
 STRIP = 1024  # scenarios that one warp adds up (kernels/tail.cu)
 SORT_CHUNK = 4096  # losses sorted in shared memory at once (kernels/tail.cu)
 VALUE_THREADS = 128  # kernels/value.cu
+EVOLVE_THREADS = 128  # kernels/moves.cu
 
 
 class Grid(NamedTuple):
@@ -25,16 +26,17 @@ class Grid(NamedTuple):
 
 def grid(stage: str, plan: NDArray[Any], work: NDArray[Any], start: int, stop: int, precision: Precision) -> Grid:
     """The grid of a stage over [start, stop)."""
-    size, tile = stop - start, 256 // precision.real.itemsize
+    size, tile, lanes = stop - start, 256 // precision.real.itemsize, 16 // precision.real.itemsize
     factors, rows = int(plan["factors"]), int(plan["rows"])
     tiles = -(-size // tile)
     match stage:
         case "draw":
-            return Grid(-(-tiles * tile // 256), (factors + 1) // 2 + 1, 256)
+            return Grid(-(-tiles * tile // 256), int(plan["law"]["drivers"]) // 2 + 1, 256)
         case "move":
-            return Grid(-(-tiles * tile // 64), -(-factors // 64), 256)
+            return Grid(-(-tiles * tile // 64), max(-(-int(plan["law"]["drivers"]) // 64), 1), 256)
+        case "evolve":
+            return Grid(-(-tiles * tile // (lanes * EVOLVE_THREADS)), factors, EVOLVE_THREADS)
         case "value":
-            lanes = 16 // precision.real.itemsize
             return Grid(int(plan["groups"]), -(-size // (lanes * VALUE_THREADS)), VALUE_THREADS)
         case "add_up":
             warps = int(plan["segments"]) // WARP

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.engines.levels import Levels, Pillars, pillars_at, ratio
+from mcvar.engines.rows import Implied, Rows
 from mcvar.instruments import Instruments, Kind
-from mcvar.market import FactorKind, Market
+from mcvar.market import FactorKind
 from mcvar.pricing.black import Europeans
 from mcvar.pricing.linear import funding_cost, futures_profit
 
@@ -38,11 +39,14 @@ class Group(Protocol):
         ...
 
 
-def groups(market: Market, instruments: Instruments, elapsed: float) -> list[Group]:
+def groups(rows: Rows, instruments: Instruments, elapsed: float) -> list[Group]:
     """Split instruments by family, underlying, expiry, settlement and currency.
 
     Parameters
     ----------
+    rows : Rows
+        What there is to read.
+    instruments : Instruments
     elapsed : float
         Years from valuation to the time of valuing: 0 today, the horizon's decay later.
     """
@@ -59,11 +63,11 @@ def groups(market: Market, instruments: Instruments, elapsed: float) -> list[Gro
     for index in _pieces(i, keys.values()):
         match i.kind[index[0]]:
             case Kind.option:
-                made.append(_options(market, i, index, elapsed))
+                made.append(_options(rows, i, index, elapsed))
             case Kind.cash:
                 made.append(CashGroup(index, i.multiplier[index][:, None], _pair(i, index)))
             case _:
-                made.append(_forwards(market, i, index, elapsed))
+                made.append(_forwards(rows, i, index, elapsed))
     return made
 
 
@@ -74,20 +78,24 @@ class OptionGroup:
     index: Ints
     options: Europeans
     premium_0: Floats | None  # [G, 1], of futures-style options: what variation margin counts from
-    underlying: int
+    underlying: int  # price factor
+    row: int  # of the price that they are valued at
     left: float  # years to expiry at the time of valuing
     vol: Pillars
+    implied: Implied | None  # a stochastic variance, in place of `vol`
     carry: Pillars
     rate: Pillars
     convert: tuple[int, int]
 
     def value(self, levels: Levels, out: Floats) -> None:
         """See `Group.value`."""
-        log_g, g = levels.log_growth(self.underlying), levels.growth(self.underlying)
+        log_g, g = levels.log_growth(self.row), levels.growth(self.row)
         if (carry := levels.shift(self.carry)) is not None:
             log_g, g = log_g + carry * self.left, g * np.exp(carry * self.left)
         vol, rate = levels.shift(self.vol), levels.shift(self.rate)
         v = np.ones_like(log_g) if vol is None else np.exp(vol)
+        if self.implied is not None:
+            v = levels.implied(self.implied)
         self.options.value(log_g, g, v, None if rate is None else np.exp(-rate * self.left), out)
         if self.premium_0 is not None:
             out -= self.premium_0
@@ -105,14 +113,15 @@ class ForwardGroup:
     forward_0: Floats  # [G, 1]
     cost: Floats  # [G, 1]
     inverse: bool
-    underlying: int
+    underlying: int  # price factor
+    row: int  # of the price that they are valued at
     left: float  # years to expiry at the time of valuing
     carry: Pillars
     convert: tuple[int, int]
 
     def value(self, levels: Levels, out: Floats) -> None:
         """See `Group.value`."""
-        price = levels.price[self.underlying]
+        price = levels.price[self.row]
         if self.kind is Kind.spot:
             np.multiply(self.multiplier, price, out=out)
         else:
@@ -145,8 +154,8 @@ def _pieces(i: Instruments, groups: Iterable[list[int]]) -> Iterator[Ints]:
         yield from (index[at : at + LARGEST] for at in range(0, len(index), LARGEST))
 
 
-def _options(market: Market, i: Instruments, index: Ints, elapsed: float) -> OptionGroup:
-    years = float(i.years[index[0]])
+def _options(rows: Rows, i: Instruments, index: Ints, elapsed: float) -> OptionGroup:
+    market, years = rows.market, float(i.years[index[0]])
     underlying = int(i.underlying[index[0]])
     owner, spot = market.factors.underlying[underlying], market.factors.level[underlying]
 
@@ -163,6 +172,7 @@ def _options(market: Market, i: Instruments, index: Ints, elapsed: float) -> Opt
 
     left = max(years - elapsed, 0.0)
     options, premium_0 = at(left), None
+    implied = rows.implied(underlying, left) if left > 0 else None
     if i.margined[index[0]]:
         today, still, one = at(years), np.zeros(1), np.ones(1)
         premium_0 = np.empty((len(index), 1))
@@ -173,16 +183,18 @@ def _options(market: Market, i: Instruments, index: Ints, elapsed: float) -> Opt
         options=options,
         premium_0=premium_0,
         underlying=underlying,
+        row=rows.settlement(underlying, years) if elapsed > 0 else underlying,
         left=left,
-        vol=pillars_at(market, FactorKind.vol, owner, years),
+        vol=() if implied else pillars_at(market, FactorKind.vol, owner, years),
+        implied=implied,
         carry=pillars_at(market, FactorKind.carry, owner, years) if left > 0 else (),
         rate=pillars_at(market, FactorKind.rate, i.rate_currency[index[0]], years) if left > 0 else (),
         convert=_pair(i, index),
     )
 
 
-def _forwards(market: Market, i: Instruments, index: Ints, elapsed: float) -> ForwardGroup:
-    kind = Kind(i.kind[index[0]])
+def _forwards(rows: Rows, i: Instruments, index: Ints, elapsed: float) -> ForwardGroup:
+    market, kind = rows.market, Kind(i.kind[index[0]])
     underlying = int(i.underlying[index[0]])
     years = float(i.years[index[0]]) if kind is Kind.future and np.isfinite(i.years[index[0]]) else 0.0
     left = max(years - elapsed, 0.0)
@@ -199,6 +211,7 @@ def _forwards(market: Market, i: Instruments, index: Ints, elapsed: float) -> Fo
         cost=funding_cost(forward_0, multiplier, i.funding[index][:, None], elapsed, inverse=inverse),
         inverse=inverse,
         underlying=underlying,
+        row=rows.settlement(underlying, years) if elapsed > 0 and kind is Kind.future else underlying,
         left=left,
         carry=pillars_at(market, FactorKind.carry, owner, years) if left > 0 else (),
         convert=_pair(i, index),

@@ -49,6 +49,8 @@ class HostLauncher:
     """
 
     name = "native"
+    step: tuple[str, ...] = ()
+    path: tuple[str, ...] = ("path",)
     pnl: tuple[str, ...] = ("pnl",)
     chunk = 0
 
@@ -59,7 +61,7 @@ class HostLauncher:
         self.tile = int(self._library.mcvar_tile())
         self.grain = self.tile
         self.width = _BLOCKS * self.tile * self._threads
-        self._stages = {name: getattr(self._library, f"mcvar_{name}") for name in (*self.pnl, *TAIL)}
+        self._stages = {name: getattr(self._library, f"mcvar_{name}") for name in (*self.path, *self.pnl, *TAIL)}
 
     def held(self, width: int) -> int:
         """See `Launcher.held`: each thread has the values of the block that it is at."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mcvar.precision import Precision
 
-PNL = ("draw", "move", "value", "add_up")  # what makes the P&L of a tile
+STEP = ("draw", "move", "evolve")  # what makes a step of the paths of a tile
+PNL = ("value", "add_up")  # what makes its P&L of them
 TAIL = ("total", "screen", "sort", "slice", "excess")
 
 
@@ -31,7 +32,9 @@ class Launcher(Protocol):
 
     name: str
     precision: Precision
-    pnl: tuple[str, ...]  # the stages of `PNL`, or one that is all of them
+    step: tuple[str, ...]  # the stages of `STEP`; none where the next two walk all steps themselves
+    path: tuple[str, ...]  # what makes the paths beside
+    pnl: tuple[str, ...]  # the stages of `PNL`, or one that is the steps and all of them
     tile: int  # scenarios side by side in memory
     chunk: int  # instruments whose values fit into shared memory; 0: none
     grain: int  # scenarios whose moments are added up first: widths are a multiple of it

@@ -9,27 +9,21 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from mcvar.engines.groups import ForwardGroup, Group, OptionGroup
+from mcvar.engines.laws import LAW, STATE, Columns
 from mcvar.engines.levels import ratio
 from mcvar.engines.reference import Reference
 from mcvar.engines.segments import Segments
-from mcvar.errors import SettingError
 from mcvar.instruments import Kind
-from mcvar.market import FactorKind, Market, Shock
-from mcvar.models import GaussianLaw, StudentTLaw
-from mcvar.scenarios import Explicit, Scenarios, Simulated
 
 Floats = NDArray[np.float64]
-Columns = dict[str, Any]  # arrays by the name of the field that points to them; numbers
 
 _POINTER = "u8"
 PLAN = np.dtype(
     [
         *((name, "i8") for name in ("factors", "groups", "instruments", "segments", "rows")),
-        ("seed", "u8"),
-        ("nodes", "i8"),
-        *((name, _POINTER) for name in ("factor", "mean", "log_scale", "slope")),
-        ("given", "i8"),
-        *((name, _POINTER) for name in ("moves", "shock", "level")),
+        ("law", LAW),
+        ("lines", "i8"),
+        *((name, _POINTER) for name in ("shock", "level")),
         *((name, _POINTER) for name in ("group", "pillar", "formula", "twin", "linear")),
         ("chunk", "i8"),
         ("chunks", "i8"),
@@ -40,7 +34,9 @@ PLAN = np.dtype(
 WORK = np.dtype(
     [
         ("width", "i8"),
-        *((name, _POINTER) for name in ("index", "z", "x", "price", "scale", "dv", "sums", "pnl", "bad")),
+        ("index", _POINTER),
+        ("state", STATE),
+        *((name, _POINTER) for name in ("dv", "sums", "pnl", "bad")),
         ("windows", "i8"),
         ("capacity", "i8"),
         *((name, _POINTER) for name in ("low", "high", "low_at", "high_at", "kept", "loss", "scenario", "above")),
@@ -53,48 +49,16 @@ WORK = np.dtype(
 )
 GROUP = np.dtype(
     [
-        *((name, "i8") for name in ("family", "underlying", "up", "down", "inverse", "margined")),
+        *((name, "i8") for name in ("family", "underlying", "up", "down", "inverse", "margined", "row", "variance")),
         *((name, "i8") for name in ("begin", "direct", "end")),
         ("pillar", "i8", 4),
-        ("left", "f8"),
+        *((name, "f8") for name in ("left", "first", "second")),
     ]
 )
 _PILLAR = np.dtype([("factor", "i8"), ("weight", "f8")])
 _LINEAR = np.dtype([(name, "f8") for name in ("multiplier", "carry_factor", "forward_0", "cost", "value_0")])
-_SHOCK = {Shock.log: 1, Shock.simple: 2, Shock.absolute: 3}
 D_SCALE = float(np.sqrt(np.log2(np.e) / 2))  # kernels/black.cuh: the exponential is then a power of two
 _OPTION, _INTRINSIC, _FORWARD, _SPOT, _CASH = range(5)
-
-
-def law_columns(scenarios: Scenarios) -> Columns:
-    """The law of the moves, or given moves.
-
-    Raises
-    ------
-    SettingError
-        A law that the kernels do not know.
-    """
-    none: Columns = {"seed": 0, "nodes": 0, "given": 0}
-    none |= {name: np.zeros(1) for name in ("factor", "mean", "log_scale", "slope", "moves")}
-    if isinstance(scenarios, Explicit):
-        return {**none, "given": scenarios.count, "moves": scenarios.shocks}
-    if isinstance(scenarios, Simulated):
-        law = scenarios.law
-        if isinstance(law, GaussianLaw | StudentTLaw):
-            drawn = {**none, "seed": scenarios.seed, "factor": law.factor, "mean": law.mean}
-            if isinstance(law, StudentTLaw):
-                drawn |= {"nodes": len(law.scale.slope), "log_scale": law.scale.log_scale, "slope": law.scale.slope}
-            return drawn
-    raise SettingError(
-        "the kernels know the models gaussian and student_t, and given moves: take engine=numpy for any other"
-    )
-
-
-def factor_columns(market: Market) -> Columns:
-    """Levels of the factors, and how their moves change them."""
-    factors = market.factors
-    shock = [_SHOCK[s] if k is FactorKind.price else 0 for s, k in zip(factors.shock, factors.kind, strict=True)]
-    return {"factors": len(factors), "shock": np.array(shock, dtype=np.int64), "level": factors.level}
 
 
 def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
@@ -118,9 +82,12 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
         head[k]["up"], head[k]["down"] = group.convert
         head[k]["family"] = _family(group)
         if isinstance(group, OptionGroup | ForwardGroup):
-            head[k]["underlying"], head[k]["left"] = group.underlying, group.left
+            head[k]["underlying"], head[k]["row"], head[k]["left"] = group.underlying, group.row, group.left
+        head[k]["variance"] = -1
         if isinstance(group, OptionGroup):
             head[k]["inverse"] = group.options.inverse
+            if group.implied is not None:
+                head[k]["variance"], head[k]["first"], head[k]["second"] = group.implied
             head[k]["direct"] = at + len(group.options.first)
             head[k]["margined"] = group.premium_0 is not None
             offset = value_0 if group.premium_0 is None else group.premium_0[:, 0]

@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar.market import FactorKind, Market, Shock
+from mcvar.engines.rows import Implied, Rows
+from mcvar.market import FactorKind, Market, Shock, moved
 from mcvar.pillars import pillar_weights
 
 Floats = NDArray[np.float64]
@@ -19,42 +20,45 @@ class Levels:
 
     Parameters
     ----------
-    market : Market
-    x : ndarray [F, N]
-        Moves.
+    rows : Rows
+        What the rows of x are.
+    x : ndarray [F + S + U, N]
+        Moves, and variances.
     """
 
-    def __init__(self, market: Market, x: Floats) -> None:
-        self.market, self.x = market, x
+    def __init__(self, rows: Rows, x: Floats) -> None:
+        self.rows, self.x = rows, x
         self._shifts: dict[Pillars, Floats] = {}
 
     @cached_property
     def price(self) -> Floats:
-        """Levels of the price factors, [F, N]; rows of other kinds are NaN."""
-        level = np.full(self.x.shape, np.nan)
-        factors = self.market.factors
-        for f in factors.of_kind(FactorKind.price):
-            s, x = factors.level[f], self.x[f]
-            match factors.shock[f]:
-                case Shock.log:
-                    level[f] = s * np.exp(x)
-                case Shock.simple:
-                    level[f] = np.maximum(s * (1.0 + x), 0.0)
-                case Shock.absolute:
-                    level[f] = s + x
+        """Levels of the price factors and of what is watched of them, [F + S, N]; rows of other kinds are NaN."""
+        factors, factor = self.rows.market.factors, self.rows.factor
+        level = np.full((len(factor), self.x.shape[1]), np.nan)
+        for row, f in enumerate(factor):
+            if factors.kind[f] is FactorKind.price:
+                level[row] = moved(factors.shock[f], factors.level[f], self.x[row])
         return level
 
-    def log_growth(self, f: int) -> Floats:
-        """ln(S_h / S_0) of a price factor with S_0 > 0, [N]; -inf where S_h <= 0."""
-        if self.market.factors.shock[f] is Shock.log:
-            return np.asarray(self.x[f])
-        return np.asarray(np.log(np.maximum(self.growth(f), 0.0)))
+    def log_growth(self, row: int) -> Floats:
+        """ln(S_h / S_0) of a row of prices with S_0 > 0, [N]; -inf where S_h <= 0."""
+        if self._shock(row) is Shock.log:
+            return np.asarray(self.x[row])
+        return np.asarray(np.log(np.maximum(self.growth(row), 0.0)))
 
-    def growth(self, f: int) -> Floats:
-        """S_h / S_0 of a price factor with S_0 > 0, [N]; negative where S_h is."""
-        if self.market.factors.shock[f] is Shock.log:
-            return np.asarray(np.exp(self.x[f]))
-        return np.asarray(self.price[f] / self.market.factors.level[f])
+    def growth(self, row: int) -> Floats:
+        """S_h / S_0 of a row of prices with S_0 > 0, [N]; negative where S_h is."""
+        if self._shock(row) is Shock.log:
+            return np.asarray(np.exp(self.x[row]))
+        return np.asarray(self.price[row] / self.rows.market.factors.level[self.rows.factor[row]])
+
+    def implied(self, implied: Implied) -> Floats:
+        """Factor of the implied volatilities under a stochastic variance, [N]."""
+        row, first, second = implied
+        return np.asarray(np.sqrt(first + second * self.x[row]))
+
+    def _shock(self, row: int) -> Shock:
+        return self.rows.market.factors.shock[self.rows.factor[row]]
 
     def shift(self, pillars: Pillars) -> Floats | None:
         """Sum of weight x move over some factors, [N]; None for no factor. Computed once a block."""

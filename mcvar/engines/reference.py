@@ -1,6 +1,6 @@
 """The reference engine: the four lines in numpy float64. Specification, oracle, CPU fallback.
 
-    x   = scenarios.moves(block)              # [F, N]
+    x   = rows.moves(scenarios, block)        # [F, N] step by step, and what is watched of the path
     dv  = value(x) - value_0                  # [I, N]  one revaluation an instrument
     pnl = quantity @ dv                       # [R, N]
 
@@ -12,6 +12,8 @@ ever exists.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -19,8 +21,10 @@ from scipy import sparse
 from mcvar.book import Book
 from mcvar.engines.groups import Group, groups
 from mcvar.engines.levels import Levels, ratio
+from mcvar.engines.rows import Rows
 from mcvar.errors import McvarError
 from mcvar.market import Market
+from mcvar.models.paths import Watched
 from mcvar.scenarios import BLOCK, Scenarios
 
 Floats = NDArray[np.float64]
@@ -37,9 +41,13 @@ class Reference:
     scenarios : Scenarios
     years : float
         Time decay over the horizon, ACT/365 years.
+    watched : sequence of Watched
+        Statistics of the paths that are asked for beyond what the instruments read.
 
     Attributes
     ----------
+    axes : Rows
+        What the rows of a block of moves are.
     value_0 : ndarray [I]
         Undisturbed values in the reporting currency, 0 for instruments in variation margin.
     settling : int
@@ -50,17 +58,20 @@ class Reference:
         What each row's holdings are worth today in the reporting currency.
     """
 
-    def __init__(self, market: Market, book: Book, scenarios: Scenarios, years: float) -> None:
+    def __init__(
+        self, market: Market, book: Book, scenarios: Scenarios, years: float, watched: Sequence[Watched] = ()
+    ) -> None:
         self.market, self.book, self.scenarios = market, book, scenarios
-        now = Levels(market, np.zeros((len(market.factors), 1)))
+        self.axes = Rows.of(market, scenarios, years, book.instruments, watched)
+        now = Levels(self.axes, self.axes.still())
         with np.errstate(all="ignore"):
             self.value_0 = np.zeros(len(book.instruments))
-            for group in groups(market, book.instruments, 0.0):
+            for group in groups(self.axes, book.instruments, 0.0):
                 value = np.empty((len(group.index), 1))
                 group.value(now, value)
                 self.value_0[group.index] = value[:, 0]
         self.settling = int((book.instruments.years <= years).sum())
-        self.panels = _panels(groups(market, book.instruments, years), self.value_0, book.quantity)
+        self.panels = _panels(groups(self.axes, book.instruments, years), self.value_0, book.quantity)
         self.base = book.quantity @ self.value_0  # [R]
         self._foreign = [r for r, (up, down) in enumerate(book.convert) if (up, down) != (-1, -1)]
         _check_values(book, self.value_0)
@@ -79,9 +90,15 @@ class Reference:
             self._block(block * BLOCK, pnl[:, at : at + BLOCK])
         return pnl[:, start - first * BLOCK : stop - first * BLOCK]
 
+    def moves(self, start: int, stop: int) -> Floats:
+        """See `Engine.moves`."""
+        first, last = start // BLOCK, -(-stop // BLOCK)
+        blocks = [self.axes.moves(self.scenarios, b * BLOCK, (b + 1) * BLOCK) for b in range(first, last)]
+        return np.concatenate(blocks, axis=1)[:, start - first * BLOCK : stop - first * BLOCK]
+
     def _block(self, start: int, pnl: Floats) -> None:
         with np.errstate(all="ignore"):  # what is not finite in the end is an error, below
-            levels = Levels(self.market, self.scenarios.moves(start, start + BLOCK))
+            levels = Levels(self.axes, self.axes.moves(self.scenarios, start, start + BLOCK))
             pnl[:] = 0.0
             for panel, quantity in self.panels:
                 dv = np.empty((quantity.shape[1], BLOCK))

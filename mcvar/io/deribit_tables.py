@@ -33,7 +33,7 @@ def factor_table(
     Parameters
     ----------
     vol_of_vol : float
-        Annual volatility of the 30-day implied volatility, a decimal.
+        Annual volatility of the 30-day implied volatility, a decimal; NaN: blank, to be estimated.
     tenors : sequence of float
         Days to expiry.
     """
@@ -41,10 +41,29 @@ def factor_table(
     for coin in (c for c in snapshot.coins if c in snapshot.coin):
         for days, level in zip(tenors, _at_the_money(snapshot, coin, tenors), strict=True):
             volatility = vol_of_vol * (30.0 / days) ** power
-            rows.append((f"{coin}-VOL-{days:g}D", "vol", coin, days / DAYS_PER_YEAR, level, volatility, ""))
+            rows.append((volatility_name(coin, days), "vol", coin, days / DAYS_PER_YEAR, level, volatility, ""))
     names = ("factor", "kind", "underlying", "tenor", "level", "volatility", "currency")
     cells = dict(zip(names, zip(*rows, strict=True), strict=True))
     return Columns.from_mapping(f"factors of {snapshot.source}", cells)
+
+
+def volatility_name(coin: str, days: float) -> str:
+    """The factor of a coin's at-the-money volatility at a tenor of `days`: `BTC-VOL-30D`."""
+    return f"{coin}-VOL-{days:g}D"
+
+
+def constant_maturity(years: Floats, volatility: Floats, tenors: Sequence[float]) -> Floats:
+    """Volatilities at `tenors` days, [tenors]: total variance linear between expiries, volatility flat beyond them.
+
+    Parameters
+    ----------
+    years : ndarray [n]
+        To the expiries, increasing and positive.
+    volatility : ndarray [n]
+        At them, annual decimals.
+    """
+    inside = np.clip(np.asarray(tenors) / DAYS_PER_YEAR, years[0], years[-1])
+    return np.asarray(np.sqrt(np.interp(inside, years, np.square(volatility) * years) / inside))
 
 
 def correlation(
@@ -148,5 +167,4 @@ def _at_the_money(snapshot: Snapshot, coin: str, tenors: Sequence[float]) -> Flo
         strikes, row = np.unique(snapshot.strike[at], return_inverse=True)
         smile = np.bincount(row, snapshot.volatility[at]) / np.bincount(row)
         level.append(np.interp(np.log(forward[at][0]), np.log(strikes), smile))
-    inside = np.clip(np.asarray(tenors) / DAYS_PER_YEAR, years[0], years[-1])
-    return np.asarray(np.sqrt(np.interp(inside, years, np.square(level) * years) / inside))
+    return constant_maturity(years, np.array(level), tenors)

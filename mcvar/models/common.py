@@ -1,15 +1,18 @@
-"""What all shock models share: the seam, the drift conventions, the scale of the horizon."""
+"""What all shock models share: the seam, the drift conventions, the scale of a step."""
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar.correlation import factor_of
+from mcvar.errors import SettingError
 from mcvar.market import FactorKind, Market, Shock
+
+if TYPE_CHECKING:
+    from mcvar.models.law import Law
 
 Floats = NDArray[np.float64]
 
@@ -26,19 +29,6 @@ class Drift(Enum):
     risk_neutral = "risk_neutral"
 
 
-class Law(Protocol):
-    """The joint law of the moves: a pure function of (seed, scenario)."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the reader of a result under this law must know."""
-        ...
-
-    def moves(self, seed: int, start: int, stop: int) -> Floats:
-        """Moves x of scenarios [start, stop), [F, stop - start]."""
-        ...
-
-
 class ShockModel(Protocol):
     """A model's parameters; `law` binds them to a market and a horizon."""
 
@@ -47,7 +37,7 @@ class ShockModel(Protocol):
         """What the moves of the prices average to."""
         ...
 
-    def law(self, market: Market, years: float, carry: Floats) -> Law:
+    def law(self, market: Market, years: float, carry: Floats, steps: int = 1) -> Law:
         """The law over a horizon.
 
         Parameters
@@ -57,6 +47,8 @@ class ShockModel(Protocol):
             Variance horizon: variance = annual variance x years.
         carry : ndarray [F]
             Annual growth of each price factor, used by `Drift.risk_neutral`.
+        steps : int
+            Of equal length, into which the horizon is divided.
 
         Raises
         ------
@@ -66,17 +58,23 @@ class ShockModel(Protocol):
         ...
 
 
-def factor_matrix(market: Market, years: float) -> Floats:
-    """Lower triangular L with L L' = the covariance of the moves over the horizon, [F, F]."""
-    deviation = market.volatility * np.sqrt(years)
-    return np.asarray(deviation[:, None] * factor_of(market.correlation))
+def log_prices(market: Market) -> list[int]:
+    """The price factors with log shocks: those whose growth is the mean of an exponential."""
+    return [f for f in market.factors.of_kind(FactorKind.price) if market.factors.shock[f] is Shock.log]
 
 
-def mean_move(market: Market, years: float, carry: Floats, drift: Drift) -> Floats:
-    """E[x] of each factor under a drift convention, for Gaussian log shocks, [F].
+def mean_move(market: Market, years: float, carry: Floats, drift: Drift, cumulant: Floats) -> Floats:
+    """E[x] of a step of each factor under a drift convention, [F].
 
-    A log shock's exponential has mean exp(mu + s^2 / 2), hence the -s^2 / 2. The floor of simple
-    shocks at -1 is not corrected for.
+    A log shock's exponential has mean exp(E[x] + c), c the cumulant ln E[exp(x - E[x])], hence the -c. The floor
+    of simple shocks at -1 is not corrected for, and a simple or absolute growth is spread evenly over the steps.
+
+    Parameters
+    ----------
+    years : float
+        Of the step.
+    cumulant : ndarray [F]
+        ln E[exp(x - E[x])] of the step; read for log prices unless the drift is zero.
     """
     mean = np.zeros(len(market.factors))
     if drift is Drift.zero:
@@ -85,7 +83,18 @@ def mean_move(market: Market, years: float, carry: Floats, drift: Drift) -> Floa
     for f in market.factors.of_kind(FactorKind.price):
         shock = market.factors.shock[f]
         if shock is Shock.log:
-            mean[f] = growth[f] - 0.5 * market.volatility[f] ** 2 * years
+            mean[f] = growth[f] - cumulant[f]
         else:
             mean[f] = np.expm1(growth[f]) * (1.0 if shock is Shock.simple else market.factors.level[f])
     return mean
+
+
+def refuse_drift(market: Market, drift: Drift, factors: list[int], model: str, why: str) -> None:
+    """An error if the drift asks for a mean of exp(x) that the named log prices do not have."""
+    if drift is Drift.zero or not factors:
+        return
+    names = ", ".join(market.factors.name[f] for f in factors)
+    raise SettingError(
+        f"model.drift={drift.value} does not exist under {model} for log shocks ({names}): {why}. "
+        "Give these factors shock=simple, or take model.drift=zero"
+    )

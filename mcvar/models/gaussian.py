@@ -1,4 +1,4 @@
-"""Multivariate normal moves: x = mean + L z."""
+"""Multivariate normal moves."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.market import Market
-from mcvar.models.common import Drift, factor_matrix, mean_move
-from mcvar.philox import normals
+from mcvar.models.common import Drift, mean_move
+from mcvar.models.innovations import Correlated
+from mcvar.models.law import Law
 
 Floats = NDArray[np.float64]
 
@@ -18,7 +19,7 @@ Floats = NDArray[np.float64]
 class Gaussian:
     """Jointly normal moves with the market's covariance over the horizon.
 
-    With log shocks this is geometric Brownian motion observed at the horizon.
+    With log shocks this is geometric Brownian motion, observed at every step.
 
     Parameters
     ----------
@@ -27,20 +28,8 @@ class Gaussian:
 
     drift: Drift = Drift.zero
 
-    def law(self, market: Market, years: float, carry: Floats) -> GaussianLaw:
+    def law(self, market: Market, years: float, carry: Floats, steps: int = 1) -> Law:
         """See `ShockModel.law`."""
-        return GaussianLaw(factor_matrix(market, years), mean_move(market, years, carry, self.drift))
-
-
-@dataclass(frozen=True)
-class GaussianLaw:
-    """x = mean + L z; `factor` L [F, F], `mean` [F]."""
-
-    factor: Floats
-    mean: Floats
-    notes: tuple[str, ...] = ()
-
-    def moves(self, seed: int, start: int, stop: int) -> Floats:
-        """See `Law.moves`."""
-        z = normals(seed, start, stop, len(self.mean))
-        return np.asarray(self.factor @ z + self.mean[:, None])
+        deviation = market.volatility * np.sqrt(years / steps)
+        mean = mean_move(market, years / steps, carry, self.drift, 0.5 * deviation**2)
+        return Law(Correlated.of(market.correlation), np.tile(mean, (steps, 1)), deviation)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mcvar.engines.grid import STRIP, grid
 from mcvar.engines.host import buffer_of
 from mcvar.engines.kernels import UNITS, defines, source_folder
-from mcvar.engines.launcher import PNL, TAIL, Buffer
+from mcvar.engines.launcher import PNL, STEP, TAIL, Buffer
 from mcvar.precision import Precision
 
 FLAGS = (
@@ -33,7 +33,7 @@ ORDERS = {"forward": 0, "reversed": 1, "shuffled": 2}
 def build(folder: Path, precision: Precision, compiler: str = "g++", extra: tuple[str, ...] = ()) -> Path:
     """Compile all .cu files, the very text that a GPU gets, over the emulation."""
     source = folder / f"{precision.value}.cpp"
-    lines = [f'#include "{unit}"' for unit in UNITS] + [f"EMULATED({stage})" for stage in (*PNL, *TAIL)]
+    lines = [f'#include "{unit}"' for unit in UNITS] + [f"EMULATED({stage})" for stage in (*STEP, *PNL, *TAIL)]
     source.write_text("\n".join(lines) + "\n")
     library = source.with_suffix(".so")
     header = Path(__file__).with_name("cuda_on_host.h")
@@ -49,6 +49,8 @@ class EmulatorLauncher:
     """See `mcvar.engines.launcher.Launcher`."""
 
     name = "emulator"
+    step: tuple[str, ...] = STEP
+    path: tuple[str, ...] = ()
     pnl: tuple[str, ...] = PNL
     grain = STRIP
     width = STRIP

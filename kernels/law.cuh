@@ -1,0 +1,98 @@
+// The law of the moves as the kernels see it: the parts of mcvar/models/law.py, and the work space of a step.
+//
+// Why: all shock models are choices of these parts, so that one set of stages simulates all of them. mcvar/engines/laws.py
+// fills it in; parts that a model does not have are counts of 0. F factors, M mixing variables, U variances, S watched
+// statistics, D drivers: the normals of a step, first the factors', then the variances', then the sizes of the jumps.
+
+#pragma once
+#include "elementary.cuh"
+#include "normal.cuh"
+
+namespace mcvar {
+
+enum Stream : uint32_t { NORMALS = 0, MIXING = 1, VARIANCE = 2, JUMP_COUNT = 3, JUMP_SIZE = 4, BOOTSTRAP = 5 };
+enum Statistic : int64_t { LAST = 0, MINIMUM = 1, MAXIMUM = 2, AVERAGE = 3 };
+
+// A pair of drivers: which draws of the generator.
+struct Pair {
+    int64_t stream, block;
+};
+
+// h' = omega + (alpha + gamma 1[e < 0]) e^2 + beta h; half the variance of a move is `half` h where it is taken off.
+struct Garch {
+    double omega, alpha, gamma, beta, start, half;
+};
+
+// The constants of a step of Andersen's scheme (mcvar/models/variance.py).
+struct Variance {
+    double start, decay, mean, c1, c2, k0, k1, k2, k3, a, rho, rest;
+    int64_t martingale;
+};
+
+// Sizes of a factor's part in common jumps and of its own; [begin, end) of the table of its own numbers.
+struct Jump {
+    double common_mean, common_deviation, own_mean, own_deviation;
+    int64_t begin, end;
+};
+
+// A statistic over the steps up to `step`, carried as the move in row `row` that leads to it.
+struct Watched {
+    int64_t statistic, step, row, shock;
+};
+
+struct Law {
+    uint64_t seed;
+    int64_t steps;
+    // given moves instead of a law: [F, given]; given = 0 for a law
+    int64_t given;
+    const double *moves;
+    // drivers y = root z, each row of the root from its first entry on; which rows they are
+    int64_t drivers;
+    const Pair *pair;      // [D / 2]
+    const double *root;    // [D, D] lower triangular
+    const int64_t *first;  // [D]
+    int64_t variance_row, common_row, own_row;
+    // mixing: scale m of a factor's group, from a normal, by a table on [-9, 9]
+    int64_t mixings, nodes;
+    const int64_t *mixing_draw;              // [M]
+    const int64_t *mixing_of;                // [F]
+    const double *log_scale, *log_slope;     // [M, nodes]
+    // marginals of a copula: tables over asinh on [-reach, reach]
+    int64_t knots;
+    double reach;
+    const double *marginal, *marginal_slope;  // [F, knots]
+    // bootstrap: residuals by date, the dates where blocks start and their cumulative probabilities
+    int64_t dates, pool, block;
+    const double *residual;     // [F, dates]
+    const int64_t *pool_date;   // [pool]
+    const double *cumulative;   // [pool]
+    // moves: mean + deviation sqrt(h) innovation + jumps
+    const double *mean;       // [steps, F]
+    const double *deviation;  // [F]
+    int64_t garches;
+    const Garch *garch;  // [F]
+    int64_t variances;
+    const Variance *variance;    // [U]
+    const int64_t *variance_of;  // [F] -1: none
+    int64_t jumps, commons;
+    const Jump *jump;             // [F]
+    const double *common_number;  // [commons] P(n <= 0), P(n <= 1), ...
+    const double *own_number;
+    // paths
+    const int64_t *watched_begin;  // [F + 1]
+    const Watched *watched;        // [S]
+};
+
+// What a step leaves to the next, or one stage to the other; arrays as in plan.cuh.
+struct State {
+    int64_t step;
+    double *z, *y;   // [D, width] normals; correlated
+    double *scale;   // [M, width]
+    double *common;  // [1, width] number of common jumps
+    double *date;    // [1, width] of the bootstrap
+    double *h;       // [F, width] of GARCH
+    double *x;       // [F + S + U, width] moves; variances
+    double *price;   // [F + S + U, width] levels of prices
+};
+
+}  // namespace mcvar

@@ -1,0 +1,104 @@
+"""The rows of a block of moves: the factors, what is watched of their paths, and the variances.
+
+To a pricer all of them are rows that it reads by index: an option that expires on the way has as its underlying
+the row of its settlement, and one under a stochastic variance has the row of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mcvar.instruments import Instruments, Kind
+from mcvar.market import Market
+from mcvar.models.paths import Statistic, Watched, Watcher
+from mcvar.models.variance import Variance
+from mcvar.scenarios import Scenarios
+
+Floats = NDArray[np.float64]
+Implied = tuple[int, float, float]  # row of a variance; first and second of `Variance.implied`
+
+
+@dataclass(frozen=True)
+class Rows:
+    """F factors, then S watched statistics, then U variances.
+
+    Parameters
+    ----------
+    market : Market
+    watched : tuple of Watched [S]
+    variance : Variance, optional
+    step : float
+        Years that pass in a step; 0 if time stands still.
+    steps : int
+        T.
+    """
+
+    market: Market
+    watched: tuple[Watched, ...] = ()
+    variance: Variance | None = None
+    step: float = 0.0
+    steps: int = 1
+
+    @classmethod
+    def of(
+        cls, market: Market, scenarios: Scenarios, years: float, instruments: Instruments, also: Sequence[Watched] = ()
+    ) -> Rows:
+        """The rows that instruments read over a horizon in which `years` pass, and others that are asked for."""
+        step = years / scenarios.steps
+        wanted = dict.fromkeys(also)
+        if step > 0:
+            kinds = (Kind.option, Kind.future)
+            for at in np.flatnonzero(np.isin(instruments.kind, kinds) & (instruments.years < years)).tolist():
+                settled = _settlement(int(instruments.underlying[at]), float(instruments.years[at]), step)
+                if settled.step < scenarios.steps:
+                    wanted[settled] = None
+        return cls(market, tuple(wanted), scenarios.variance, step, scenarios.steps)
+
+    def __len__(self) -> int:
+        variances = 0 if self.variance is None else len(self.variance.price)
+        return len(self.market.factors) + len(self.watched) + variances
+
+    @property
+    def factor(self) -> list[int]:
+        """The factor whose level each row of the factors and of what is watched is, [F + S]."""
+        return [*range(len(self.market.factors)), *(w.factor for w in self.watched)]
+
+    def settlement(self, underlying: int, years: float) -> int:
+        """The row of an underlying's price at which something with so many years to expiry is valued.
+
+        That of the horizon, or of the first step at or after an expiry on the way.
+        """
+        if self.step > 0 and (settled := _settlement(underlying, years, self.step)) in self.watched:
+            return len(self.market.factors) + self.watched.index(settled)
+        return underlying
+
+    def implied(self, underlying: int, left: float) -> Implied | None:
+        """How a stochastic variance moves the implied volatility of an underlying's options; None without one."""
+        if self.variance is None or underlying not in self.variance.price:
+            return None
+        u = int(np.flatnonzero(self.variance.price == underlying)[0])
+        return (len(self.factor) + u, *self.variance.implied(u, left))
+
+    def moves(self, scenarios: Scenarios, start: int, stop: int) -> Floats:
+        """All rows of scenarios [start, stop), [F + S + U, stop - start]."""
+        watcher = Watcher(self.market, self.watched, stop - start)
+        end: tuple[Floats, Floats] = (np.zeros((0, 0)), np.zeros((0, 0)))
+        for step, end in enumerate(scenarios.path(start, stop), 1):
+            watcher.see(step, end[0])
+        return np.concatenate([end[0], watcher.moves, end[1]])
+
+    def still(self) -> Floats:
+        """The rows when nothing has moved, [F + S + U, 1]."""
+        x = np.zeros((len(self), 1))
+        if self.variance is not None:
+            x[len(self.factor) :, 0] = self.variance.start
+        return x
+
+
+def _settlement(underlying: int, years: float, step: float) -> Watched:
+    # The tolerance keeps an expiry that falls on a step, but for rounding, at that step.
+    return Watched(underlying, Statistic.last, max(1, int(np.ceil(min(years / step, 2.0**31) * (1.0 - 1e-9)))))

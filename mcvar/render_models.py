@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -27,6 +28,7 @@ def show_fit(report: FitReport, console: Console, folder: Path) -> None:
         table.add_row(name, shown, "" if error is None else f"{error:.2g}")
     console.print(table)
     _notes(report.notes, console)
+    folder = Path(os.path.relpath(folder)) if folder.is_relative_to(Path.cwd()) else folder
     console.print(f"model file: {folder / 'model' / report.name}.yaml", highlight=False, markup=False, soft_wrap=True)
     console.print(
         f"use it: mcvar --config-dir {folder} model={report.name}", highlight=False, markup=False, soft_wrap=True

@@ -56,7 +56,7 @@ def fit_garch(
     Raises
     ------
     InputError
-        Moves that cannot be fitted; factors whose fit did not converge from any start.
+        Moves that cannot be fitted; factors whose fit did not converge.
     SettingError
         Innovations of another name, shapes that do not go together.
     """
@@ -67,7 +67,7 @@ def fit_garch(
 
     fits = {name: maximise(x[:, f] - x[:, f].mean(), innovations) for f, name in enumerate(names)}
     problems = [
-        f"{name}: the GARCH fit did not converge from {fit.attempts} starts ({fit.message}): "
+        f"{name}: the GARCH fit did not converge in {fit.attempts} tries ({fit.message}): "
         "give a longer history, or take exponentially weighted variances for it"
         for name, fit in fits.items()
         if not fit.converged

@@ -10,7 +10,9 @@ from arch.univariate import GARCH, Normal, StudentsT, ZeroMean
 from mcvar.fit.fitted import Floats
 
 LARGEST_PERSISTENCE = 0.9995  # half life of a shock: 1,386 steps
-ATTEMPTS = ((0.05, 0.0, 0.90), (0.02, 0.05, 0.80), (0.15, 0.0, 0.60))  # alpha, gamma, beta where arch's start fails
+STARTS = (None, (0.05, 0.0, 0.90), (0.02, 0.05, 0.80), (0.15, 0.0, 0.60))  # arch's; alpha, gamma, beta
+# At the first tolerance the rounding of sums may keep a search from ending where it has arrived; the second is arch's own.
+TRIES = [(tolerance, start) for tolerance in (1e-9, 1e-6) for start in STARTS]
 
 
 class Stationary(GARCH):  # type: ignore[misc, unused-ignore]  # arch is not typed in all versions
@@ -49,16 +51,19 @@ def maximise(centred: Floats, innovations: str) -> Maximum:
     scale = float(np.sqrt(np.mean(centred**2)))
     law = StudentsT() if innovations == "t" else Normal()
     model = ZeroMean(centred / scale, volatility=Stationary(), distribution=law, rescale=False)
-    for attempt in range(len(ATTEMPTS) + 1):
+    result, tried = None, 0
+    while tried < len(TRIES) and (result is None or result.convergence_flag):
+        tolerance, attempt = TRIES[tried]
         start = None
-        if attempt:
-            alpha, gamma, beta = ATTEMPTS[attempt - 1]
+        if attempt is not None:
+            alpha, gamma, beta = attempt
             dof = [8.0] if innovations == "t" else []
             start = np.array([1 - alpha - gamma / 2 - beta, alpha, gamma, beta, *dof])
         # Convergence is read from the result: arch's own warnings would say it twice.
-        result = model.fit(disp="off", show_warning=False, starting_values=start, tol=1e-9, options={"maxiter": 1000})
-        if result.convergence_flag == 0:
-            break
+        options = {"maxiter": 1000}
+        result = model.fit(disp="off", show_warning=False, starting_values=start, tol=tolerance, options=options)
+        tried += 1
+    assert result is not None
     unit = np.ones(len(result.params))
     unit[0] = scale**2
     with np.errstate(all="ignore"):  # at a boundary the Hessian can be singular: its errors are then not finite
@@ -68,6 +73,6 @@ def maximise(centred: Floats, innovations: str) -> Maximum:
         errors,
         float(result.loglikelihood) - len(centred) * np.log(scale),
         result.convergence_flag == 0,
-        attempt + 1,
+        tried,
         str(result.optimization_result.message),
     )

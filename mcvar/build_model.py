@@ -209,7 +209,6 @@ def _garch(spec: m.GarchModel, market: Market, floors: Floors) -> GjrGarch:
     table = read_parameters(
         spec.parameters, "model.parameters", (*_GARCH, "dof") if heavy else _GARCH, names, every=True
     )
-    _needs_steps(market)
     garch = _started(_recursion(table, names), market, floors)
     dof = tuple(table[name]["dof"] for name in names) if heavy else ()
     return GjrGarch(garch, dof, spec.dof, spec.drift)
@@ -269,11 +268,6 @@ def _ewma(moves: Floats, decay: float) -> Floats:
     if not 0 < decay < 1:
         raise SettingError(f"model.decay is {decay:g}: it must lie between 0 and 1, such as 0.97")
     return ewma_variances(moves, decay)
-
-
-def _needs_steps(market: Market) -> None:
-    if not np.isfinite(market.steps_per_year):
-        raise SettingError("garch moves in steps of a history, and there is none: give it, or market.steps_per_year")
 
 
 def _mapping(value: Any, where: str) -> Mapping[Any, Any]:

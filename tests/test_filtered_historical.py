@@ -38,8 +38,8 @@ def law_of(make_market: MakeMarket, model: FilteredHistorical, steps: int = 1, *
 def innovations(law: Law, count: int = COUNT, seed: int = 23) -> Floats:
     """Innovations of each step, found again from the moves alone and the recursion of the variance, [steps, F, N]."""
     found, before, h = [], np.zeros((3, count)), np.tile(GARCH.start[:, None], count)
-    for x, _ in law.path(seed, 0, count):
-        e = x - before - law.mean[0][:, None]
+    for mean, (x, _) in zip(law.mean, law.path(seed, 0, count), strict=True):
+        e = x - before - mean[:, None]
         found.append(e / np.sqrt(h))
         news = GARCH.alpha[:, None] + GARCH.gamma[:, None] * (e < 0)
         h, before = GARCH.omega[:, None] + news * e**2 + GARCH.beta[:, None] * h, x

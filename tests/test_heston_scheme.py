@@ -153,7 +153,7 @@ def test_bad_parameters_at_once(make_market: MakeMarket) -> None:
     text = str(error.value)
     for part in (
         "A.kappa is 0: it must be positive", "A.theta is -0.1", "A.sigma is nan", "A.rho is -1: it must lie between",
-        "A.v0 is -0.01: it must not be negative", "A.intensity is -2", "A.deviation is -0.1",
+        "A.v0 is -0.01: it must be finite and not negative", "A.intensity is -2", "A.deviation is -0.1",
         "S: its price has shock=simple", "Z: no price factor has this underlying: there are A, S", "Z.rho is 1.5",
         "model.variance_correlation is 2",
     ):  # fmt: skip

@@ -282,7 +282,7 @@ def test_feller_violations_are_allowed_and_noted() -> None:
         (c.FilteredHistoricalModel(), SettingError, "there is no history"),
         (c.HistoricalModel(), SettingError, "there is no history"),
         (c.GaussianModel(regime=Regime.larger), SettingError, "need a history"),
-        (c.GarchModel(parameters={"X": GARCH}), SettingError, "there is none: give it, or market.steps_per_year"),
+        (c.GarchModel(parameters={"X": GARCH}), SettingError, "moves in steps of a history: give market.history"),
     ],
 )
 def test_models_of_the_past_without_one(here: Path, model: Any, error: type[McvarError], said: str) -> None:

@@ -106,3 +106,9 @@ def test_speed_is_quoted_from_a_kept_measurement() -> None:
     counted = json.loads((ROOT / "benchmarks" / "results" / "sass-sm_90.json").read_text())
     assert f"takes {counted['fp32']['option']['lanes']['issue']:.0f} instructions in single precision" in text
     assert f"{counted['fp64']['option']['lanes']['fp64']:.0f} operations of the FP64 units" in text
+
+
+@pytest.mark.parametrize("table", ["backtest", "spot_volatility"])
+def test_tables_of_the_models_are_the_kept_ones(table: str) -> None:
+    kept = (ROOT / "benchmarks" / "results" / f"{table}.md").read_text().strip()
+    assert kept in (ROOT / "docs" / "models.md").read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from mcvar.correlation import ewma, historical
 from mcvar.errors import InputError
 from mcvar.io.surfaces import read_surface
 from mcvar.market import Market
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import spot_volatility
 
 SURFACE = "data/options/deribit/derived_iv_surface_history_6h_20251230_20260430.csv.gz"
 CRASH = "data/options/deribit/raw_deribit_options_snapshot_20260205T093647Z.csv.gz"
@@ -332,3 +336,13 @@ def test_equities_take_prices_and_volatilities_from_one_history(shared: Path, tm
     assert market.valuation == np.datetime64("2022-12-28")
     assert market.history is not None
     assert market.observations == len(moves) == len(market.history.dates) - 1
+
+
+def test_the_table_of_the_documentation(shared: Path) -> None:
+    """The script's rows, computed again by pandas."""
+    made = spot_volatility.stocks(shared / "data")
+    moves = np.diff(np.log(made.levels), axis=0)
+    said = next(spot_volatility.rows(made, "JPM", ["JPM-VOL"]))
+    rho = np.corrcoef(moves[:, made.names.index("JPM")], moves[:, made.names.index("JPM-VOL")])[0, 1]
+    assert f"| {len(moves):,} | {rho:.2f} |" in said
+    assert said in (Path(__file__).parents[1] / "benchmarks" / "results" / "spot_volatility.md").read_text()

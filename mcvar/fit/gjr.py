@@ -11,7 +11,7 @@ from mcvar.fit.fitted import Floats
 
 LARGEST_PERSISTENCE = 0.9995  # half life of a shock: 1,386 steps
 STARTS = (None, (0.05, 0.0, 0.90), (0.02, 0.05, 0.80), (0.15, 0.0, 0.60))  # arch's; alpha, gamma, beta
-# At the first tolerance the rounding of sums may keep a search from ending where it has arrived; the second is arch's own.
+# At the first tolerance the rounding of sums may keep a search from ending where it arrived; the second is arch's own.
 TRIES = [(tolerance, start) for tolerance in (1e-9, 1e-6) for start in STARTS]
 
 

@@ -68,7 +68,8 @@ class FilteredHistorical:
         residuals, weight = self._pool()
         scaled = (deviation * np.sqrt(self.garch.start))[:, None] * residuals.values[:, residuals.pool]
         mean = mean_move(market, years / steps, carry, self.drift, np.log(np.exp(scaled) @ weight))
-        return Law(residuals, np.tile(mean, (steps, 1)), deviation, garch=self.garch)
+        means = mean - deviation * expected(residuals, weight, self.garch, steps)
+        return Law(residuals, means, deviation, garch=self.garch)
 
     def _pool(self) -> tuple[Residuals, Floats]:
         """Residuals of mean 0 and variance 1 over the dates that may be drawn, and their probabilities."""
@@ -85,6 +86,8 @@ class FilteredHistorical:
         stressed = np.zeros(0, dtype=np.int64) if self.stressed is None else self.stressed
         if len(stressed) and not 0 < self.stressed_weight < 1:
             raise SettingError(f"model.stressed_weight is {self.stressed_weight:g}: it must lie between 0 and 1")
+        if len(stressed) and not (stressed.min() >= 0 and stressed.max() < size):
+            raise SettingError(f"stressed dates are rows {stressed.min()} to {stressed.max()} of {size} residuals")
         recent = np.setdiff1d(np.arange(size - window, size), stressed)
         if not len(recent):
             raise SettingError("every date of model.window is stressed: widen the window or shorten model.stressed")
@@ -92,7 +95,30 @@ class FilteredHistorical:
         pool = np.concatenate([recent, stressed])
         weight = np.repeat([(1.0 - share) / len(recent), share / max(len(stressed), 1)], [len(recent), len(stressed)])
         values = (self.residuals - weight @ self.residuals[pool]).T
-        values = values / np.sqrt((values[:, pool] ** 2 @ weight)[:, None])
+        spread = np.sqrt(values[:, pool] ** 2 @ weight)
+        if not (spread > 0).all():
+            raise SettingError("a factor has the same residual on all dates that may be drawn: leave it out")
+        values = values / spread[:, None]
         cumulative = np.cumsum(weight)
         cumulative[-1] = 1.0
         return Residuals(np.ascontiguousarray(values), pool, cumulative, self.block), weight
+
+
+def expected(residuals: Residuals, weight: Floats, garch: Garch, steps: int) -> Floats:
+    """E[sqrt(h) residual] of each step, [steps, F]: zero for blocks of one step, but not beyond.
+
+    In a block the next dates are not drawn by the pool's weights, and their residuals depend on those that made the
+    variance. Exact for the first block; later ones start from their expected variance.
+    """
+    mean = np.zeros((steps, len(garch.start)))
+    if residuals.block == 1:
+        return mean
+    h = garch.start[:, None]
+    for step in range(steps):
+        ahead = step % residuals.block
+        if ahead == 0 and step > 0:
+            h = (h @ weight)[:, None]
+        eta = residuals.values[:, (residuals.pool + ahead) % residuals.values.shape[1]]
+        mean[step] = (np.sqrt(h) * eta) @ weight
+        h = garch.next(h, eta)
+    return mean

@@ -49,6 +49,8 @@ class GjrGarch:
         deviation = step_deviation(market, years, steps)
         log = log_prices(market)
         marginals: list[Marginal] = list(self.dof) or [None] * len(deviation)
+        if len(marginals) != len(deviation):
+            raise SettingError(f"{len(marginals)} dof of innovations for {len(deviation)} factors: give one for each")
         heavy = [f for f in log if marginals[f] is not None]
         refuse_drift(market, self.drift, heavy, "garch with t innovations", "exp(t) has no mean")
         convexity = np.zeros(len(deviation))
@@ -72,6 +74,8 @@ def step_deviation(market: Market, years: float, steps: int) -> Floats:
 
     One calendar day is 0.69 of a step of a history with 252 steps a year; ten steps of the history are ten.
     """
+    if not np.isfinite(market.steps_per_year):
+        raise SettingError("garch moves in steps of a history, and there is none: give it, or market.steps_per_year")
     return np.full(len(market.factors), np.sqrt(years * market.steps_per_year / steps))
 
 

@@ -124,11 +124,11 @@ class Heston:
                     f"{where}: its price has shock={market.factors.shock[prices[name]].value}: Heston needs log"
                 )
             for field in ("kappa", "theta", "sigma"):
-                if not getattr(p, field) > 0:
-                    problems.append(f"{where}.{field} is {getattr(p, field):g}: it must be positive")
+                if not 0 < getattr(p, field) < np.inf:
+                    problems.append(f"{where}.{field} is {getattr(p, field):g}: it must be positive and finite")
             for field in ("v0", "intensity", "deviation"):
-                if not getattr(p, field) >= 0:
-                    problems.append(f"{where}.{field} is {getattr(p, field):g}: it must not be negative")
+                if not 0 <= getattr(p, field) < np.inf:
+                    problems.append(f"{where}.{field} is {getattr(p, field):g}: it must be finite and not negative")
             if not -1 < p.rho < 1:
                 problems.append(f"{where}.rho is {p.rho:g}: it must lie between -1 and 1")
         if not self.parameters:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class Jumps:
         jump += m * self.own_mean[:, None] + np.sqrt(m) * (self.own_deviation[:, None] * z[own_draws:])
         return np.asarray(jump)
 
-    @property
+    @cached_property
     def tables(self) -> list[Floats]:
         """Cumulative probabilities of the numbers of jumps, common ones first; a number is that of entries below u."""
         return [poisson_table(float(i)) for i in (self.common_intensity, *self.own_intensity)]
@@ -120,7 +121,12 @@ class JumpRates:
         rows += [(f"common size of {n}", 0.0, float(d)) for n, d in zip(names, self.common_deviation, strict=True)]
         own = zip(names, self.own_intensity, self.own_deviation, strict=True)
         rows += [(f"own {name}", float(i), float(d)) for name, i, d in own]
-        problems = []
+        problems = [
+            f"jumps of {name}: the mean size is {mean:g}, and must be finite"
+            for means in (self.common_mean, self.own_mean)
+            for name, mean in zip(names, means, strict=True)
+            if not np.isfinite(mean)
+        ]
         for where, intensity, deviation in rows:
             if not intensity >= 0:
                 problems.append(f"jumps, {where}: the intensity is {intensity:g} a year, and must not be negative")

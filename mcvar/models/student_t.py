@@ -66,7 +66,9 @@ class StudentT:
         log = log_prices(market)
         marginals: list[Marginal] = [self.dof] * len(market.factors)
         if self.marginals is not None:
-            marginals = list(self.marginals)
+            if len(self.marginals) != len(deviation):
+                raise SettingError(f"{len(self.marginals)} marginals for {len(deviation)} factors: give one for each")
+            marginals = [float(each) if isinstance(each, int | float) else each for each in self.marginals]
         heavy = [f for f in log if isinstance(marginals[f], float)]
         refuse_drift(market, self.drift, heavy, "student_t", "exp(t) has no mean")
         growing = {f: cumulant(marginals[f], deviation[f]) for f in log} if self.drift is not Drift.zero else {}

@@ -4,8 +4,9 @@
 
 FOLDER has `options/deribit/derived_iv_surface_history_6h_20251230_20260430.csv.gz` (at-the-money volatilities of
 BTC and ETH by expiry, six-hourly), `equities/skfolio_sp500_dataset.csv.gz` and
-`equities/skfolio_sp500_implied_vol_3m.csv.gz` (prices and three-month volatilities of US stocks, daily). Prints a table of the
-correlation of log moves of price and volatility, with its standard error, and the annual volatility of volatility.
+`equities/skfolio_sp500_implied_vol_3m.csv.gz` (prices and three-month volatilities of US stocks, daily). Prints a
+table of the correlation of log moves of price and volatility, with its standard error, and the annual volatility of
+volatility.
 """
 
 from __future__ import annotations

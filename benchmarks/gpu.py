@@ -26,7 +26,7 @@ from workload import YEARS, check, make_book, make_market, make_scenarios
 
 from mcvar.engines import Device, choose
 from mcvar.engines.launcher import PNL, STEP
-from mcvar.engines.laws import state_rows
+from mcvar.engines.laws import law_memory
 from mcvar.jobs import var
 from mcvar.memory import plan
 from mcvar.precision import Precision
@@ -98,7 +98,7 @@ def headline(market: Any, book: Any, precision: Precision, count: int, repeat: i
     arguments: dict[str, Any] = {"levels": LEVELS, "confidence": CONFIDENCE}
     planned = plan(
         rows=len(book.row), instruments=len(book.instruments), count=count, engine=choice,
-        state=state_rows(market, scenarios, YEARS, book.instruments), positions=book.quantity.nnz, **arguments,
+        state=law_memory(market, scenarios, YEARS, book.instruments), positions=book.quantity.nnz, **arguments,
     )  # fmt: skip
     results = [
         var.run(market, book, scenarios, decay=YEARS, plan=planned, engine=choice, draw=0, **arguments)

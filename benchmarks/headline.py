@@ -19,7 +19,7 @@ from pathlib import Path
 from workload import YEARS, check, make_book, make_market, make_scenarios
 
 from mcvar.engines import EngineChoice, choose
-from mcvar.engines.laws import state_rows
+from mcvar.engines.laws import law_memory
 from mcvar.jobs import var
 from mcvar.memory import plan
 from mcvar.precision import Precision
@@ -59,7 +59,7 @@ def main() -> None:
         name: plan(
             rows=len(book.row), instruments=len(book.instruments), count=arguments.scenarios, levels=LEVELS,
             confidence=CONFIDENCE, engine=engine, positions=book.quantity.nnz,
-            state=state_rows(market, scenarios, YEARS, book.instruments),
+            state=law_memory(market, scenarios, YEARS, book.instruments),
         )
         for name, engine in engines.items()
     }  # fmt: skip

@@ -93,7 +93,7 @@ def of_mcvar(job: Job, name: str, precision: Precision = Precision.fp64) -> Tool
         arguments: dict[str, Any] = {"levels": [LEVEL], "confidence": CONFIDENCE}
         planned = plan(
             rows=len(job.book.row), instruments=len(job.book.instruments), count=moves.shape[1], workers=job.workers,
-            engine=engine, state=2 * len(moves), positions=job.book.quantity.nnz, **arguments,
+            engine=engine, state=(2, 0) * len(moves), positions=job.book.quantity.nnz, **arguments,
         )  # fmt: skip
         result = var.run(job.market, job.book, Explicit(moves), decay=YEARS, plan=planned, engine=engine, **arguments)
         return var.highest(result.estimates).value

@@ -43,13 +43,14 @@ MCVAR_FN double marginal(const Law &l, int64_t f, double t) {
 
 // The date that a uniform of a block's first step draws, `ahead` steps into the block.
 MCVAR_FN int64_t date_of(const Law &l, double u, int64_t ahead) {
-    int64_t low = 0, high = l.pool - 1;  // the first entry that is not below u
+    int64_t low = 0, high = l.dates - 1;  // the first entry that is not below u
     while (low < high) {
         const int64_t middle = (low + high) / 2;
         if (l.cumulative[middle] < u) low = middle + 1;
         else high = middle;
     }
-    return (l.pool_date[low] + ahead) % l.dates;
+    if (low < l.recent) return (low + ahead) % l.recent;
+    return l.recent + (low - l.recent + ahead) % (l.dates - l.recent);
 }
 
 // The number of jumps that a uniform draws: that of the entries of a table below it.

@@ -61,11 +61,10 @@ struct Law {
     int64_t knots;
     double reach;
     const double *marginal, *marginal_slope;  // [F, knots]
-    // bootstrap: residuals by date, the dates where blocks start and their cumulative probabilities
-    int64_t dates, pool, block;
+    // bootstrap: residuals by date, the dates' cumulative probabilities; of the dates the first `recent` are a set, and the rest
+    int64_t dates, recent, block;
     const double *residual;     // [F, dates]
-    const int64_t *pool_date;   // [pool]
-    const double *cumulative;   // [pool]
+    const double *cumulative;   // [dates]
     // moves: mean + deviation sqrt(h) innovation + jumps
     const double *mean;       // [steps, F]
     const double *deviation;  // [F]

@@ -9,21 +9,23 @@ import time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mcvar import build, measures
 from mcvar.config import Config, VarJob, option_name
 from mcvar.engines import EngineChoice, choose
-from mcvar.engines.laws import state_rows
-from mcvar.errors import SettingError
+from mcvar.engines.laws import law_memory
+from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs import var
 from mcvar.jobs.var import VarResult, highest
 from mcvar.memory import plan
 from mcvar.precision import Precision
 from mcvar.provenance import provenance
 from mcvar.report import Report, digest_of, plain
-from mcvar.scenarios import Simulated
+from mcvar.scenarios import Explicit, Simulated
 from mcvar.shards import Progress
 
+Floats = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 _FELT = 2e-5  # of VaR: a hundredth of its sampling error at a million scenarios
 
@@ -67,6 +69,8 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     given = build.inputs(config)
     market, book, count = given.market, given.book, given.scenarios.count
     levels, confidence = list(config.measure.levels), config.measure.confidence
+    if isinstance(given.scenarios, Explicit):
+        _check_count(count, levels, confidence)
     planned = plan(
         rows=len(book.row),
         instruments=len(book.instruments),
@@ -76,7 +80,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         workers=config.executor.workers,
         memory_gb=config.executor.memory_gb,
         engine=engine,
-        state=state_rows(market, given.scenarios, given.horizon.decay, book.instruments),
+        state=law_memory(market, given.scenarios, given.horizon.decay, book.instruments),
         positions=book.quantity.nnz,
         keep=config.output.tail_rows,
     )
@@ -127,7 +131,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         },
         "fitted": given.fitted,
         "effective_observations": _number(market.observations),
-        "annual_volatility": dict(zip(market.factors.name, market.volatility.tolist(), strict=True)),
+        "annual_volatility": dict(zip(market.factors.name, _volatility(given).tolist(), strict=True)),
         "ranks": {str(level): vars(measures.ranks(count, level, confidence)) for level in levels},
         "tail_depth": planned.depth,
         "rows_at_once": planned.rows,
@@ -144,6 +148,26 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         },
     }
     return Report(market, book, result, record)
+
+
+def _check_count(count: int, levels: list[float], confidence: float) -> None:
+    """Refuse a history with too few moves in its own words: its number of scenarios is not a setting."""
+    try:
+        measures.depth(count, levels, confidence)
+    except CapacityError as error:
+        raise CapacityError(
+            f"the history has {count} moves over the horizon, too few for the interval at measure.levels={levels}: "
+            "give "
+            "a longer history, model.overlapping=true, or lower levels"
+        ) from error
+
+
+def _volatility(given: build.Inputs) -> Floats:
+    """Annual volatilities that the simulation starts from, [F]."""
+    if isinstance(given.scenarios, Explicit):
+        return np.asarray(given.scenarios.shocks.std(axis=1) / np.sqrt(given.horizon.variance))
+    law = given.scenarios.law
+    return np.asarray(law.first_deviation * np.sqrt(law.steps / given.horizon.variance))
 
 
 def _number(value: float) -> float | None:

@@ -12,7 +12,8 @@ from mcvar import config as c
 from mcvar import model_config as m
 from mcvar.book import Book, resolve, underlying_carry
 from mcvar.build_market import Files, any_market, deribit_market, sample_market
-from mcvar.build_model import historical_moves, prepare
+from mcvar.build_model import prepare
+from mcvar.build_past import historical_moves
 from mcvar.errors import SettingError
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.market import DAYS_PER_YEAR, Market
@@ -60,8 +61,8 @@ def inputs(config: c.Config) -> Inputs:
     if config.model.drift is Drift.risk_neutral:
         carry = underlying_carry(market, book.instruments)
     if isinstance(config.model, m.HistoricalModel):
-        past, notes = historical_moves(config.model, market)
         steps = _history_steps(config, market, horizon)
+        past, notes = historical_moves(config.model, market, steps)
         scale = np.sqrt(horizon.variance * market.steps_per_year / steps)
         shocks = past.shocks(market, horizon.variance, carry, steps, float(scale))
         return Inputs(market, book, Explicit(shocks), horizon, files.seen, notes)

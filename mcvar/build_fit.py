@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +59,9 @@ def fitted(spec: m.ModelConfig, market: Market, job: c.FitJob | None = None, boo
         case m.HestonModel():
             return _heston(market, jumps=isinstance(spec, m.BatesModel), threshold=job.threshold)
         case m.GarchModel():
-            kind = "t" if spec.innovations is m.Innovations.t else "normal"
-            return fit.fit_garch(
-                past_moves(market), names, market.steps_per_year, innovations=kind, dates=_dates(market)
-            )
+            return _garch(market, "t" if spec.innovations is m.Innovations.t else "normal")
         case m.FilteredHistoricalModel() if spec.filter is m.Filter.garch:
-            return fit.fit_garch(
-                past_moves(market), names, market.steps_per_year, innovations="normal", dates=_dates(market)
-            )
+            return _garch(market, "normal")
     raise SettingError(
         f"model={c.option_name(spec)} has no parameters to fit: take student_t, merton, heston, bates, garch, or "
         "filtered_historical with model.filter=garch"
@@ -101,12 +96,31 @@ def past_moves(market: Market, factors: list[int] | None = None) -> Floats:
     return moves
 
 
+def _garch(market: Market, innovations: Literal["normal", "t"]) -> Fitted:
+    """Parameters without the forecast of the variance, which every run filters anew from its history."""
+    found = fit.fit_garch(
+        past_moves(market), market.factors.name, market.steps_per_year, innovations=innovations, dates=_dates(market)
+    )
+
+    def kept(tree: dict[str, Any]) -> dict[str, Any]:
+        rows = tree["parameters"].items()
+        return {"parameters": {n: {k: v for k, v in row.items() if k != "variance"} for n, row in rows}}
+
+    forecast = {name: row["variance"] for name, row in found.settings["parameters"].items()}
+    return dataclasses.replace(
+        found, settings=kept(found.settings), errors=kept(found.errors),
+        diagnostics={**found.diagnostics, "forecast_variance": forecast},
+        notes=tuple(note for note in found.notes if "forecast variance" not in note),
+    )  # fmt: skip
+
+
 def _groups(given: Any, market: Market) -> Fitted:
     """Degrees of freedom of each group, and of the factors in none: those are `model.dof`."""
     names = market.factors.name
-    if not isinstance(given, Mapping) or not all(
-        isinstance(each, Mapping) and "factors" in each for each in given.values()
-    ):
+    listed = isinstance(given, Mapping) and all(
+        isinstance(each, Mapping) and isinstance(each.get("factors"), list | tuple) for each in given.values()
+    )
+    if not listed:
         raise SettingError(f"model.groups is {given!r}: give {{name: {{factors: [...]}}}}; the fit finds each dof")
     groups = {str(name): tuple(each["factors"]) for name, each in given.items()}
     rest = tuple(name for name in names if not any(name in members for members in groups.values()))

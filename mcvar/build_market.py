@@ -128,7 +128,7 @@ def _files_market(market: c.FilesMarket, config: c.Config, files: Files, *, expi
     return build(
         factors=factors,
         volatility=volatility,
-        estimate=_estimate(config, factors, history, matrix),
+        estimate=_estimate(config, factors, history, matrix, steps),
         valuation=valuation,
         currency=market.currency,
         steps_per_year=steps or (history.steps_per_year if history else float("nan")),
@@ -210,10 +210,13 @@ def _surface_note(config: c.Config, history: History, closes: History) -> str:
     )
 
 
-def _estimate(config: c.Config, factors: Factors, history: History | None, matrix: Floats | None) -> Estimate:
-    """Correlation as configured, and volatilities from the history where there is one."""
+def _estimate(
+    config: c.Config, factors: Factors, history: History | None, matrix: Floats | None, steps: float | None = None
+) -> Estimate:
+    """Correlation as configured, and volatilities from the history where there is one; `steps` of it a year."""
     spec = config.correlation
     assert spec is not None  # Config sees to it
+    per_year = steps or (history.steps_per_year if history else np.nan)
     if estimator := _ESTIMATORS.get(type(spec)):
         if history is None:
             raise SettingError(
@@ -221,7 +224,7 @@ def _estimate(config: c.Config, factors: Factors, history: History | None, matri
             )
         moves = history.moves(factors.name, [s.value for s in factors.shock])
         settings = {name: value for name, value in vars(spec).items() if name != "repair"}
-        estimate = estimator(moves, history.steps_per_year, names=factors.name, **settings)
+        estimate = estimator(moves, per_year, names=factors.name, **settings)
         return positive(estimate, repair=spec.repair)
     estimate = positive(_without_history(spec, len(factors), matrix), repair=spec.repair)
     known = [f for f, name in enumerate(factors.name) if history is not None and name in history.names]
@@ -229,7 +232,7 @@ def _estimate(config: c.Config, factors: Factors, history: History | None, matri
         return estimate
     moves = history.moves([factors.name[f] for f in known], [factors.shock[f].value for f in known])
     volatility = estimate.volatility.copy()
-    volatility[known] = volatilities(moves, history.steps_per_year)
+    volatility[known] = volatilities(moves, per_year)
     return replace(estimate, volatility=volatility)
 
 

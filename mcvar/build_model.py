@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,31 +12,24 @@ from numpy.typing import NDArray
 from mcvar import config as c
 from mcvar import model_config as m
 from mcvar.build_fit import fitted, past_moves
-from mcvar.columns import parse_time
+from mcvar.build_past import filtered, garch
 from mcvar.errors import SettingError
-from mcvar.fit import conditional_variances, ewma_variances
 from mcvar.market import Market
 from mcvar.model_settings import number, read_parameters
 from mcvar.models import (
-    FilteredHistorical,
     Gaussian,
-    GjrGarch,
     Heston,
     HestonParameters,
-    Historical,
     Merton,
     ShockModel,
     StudentT,
 )
-from mcvar.models.historical import rescaled
 from mcvar.models.jumps import JumpRates
 from mcvar.models.marginals import LEAST_SAMPLE, Marginal
 from mcvar.models.student_t import Group
-from mcvar.models.volatility import Garch
 from mcvar.regime import Floors
 
 Floats = NDArray[np.float64]
-_GARCH = ("omega", "alpha", "gamma", "beta", "variance")
 _HESTON = ("kappa", "theta", "sigma", "rho", "v0")
 _JUMP = ("mean", "deviation")
 
@@ -78,6 +71,14 @@ def prepare(spec: m.ModelConfig, market: Market) -> Prepared:
         notes = (f"model={c.option_name(spec)} was fitted to the history: run.json has parameters and remarks",)
     floors = Floors.of(spec, market)
     notes += floors.notes
+    if isinstance(spec, m.GarchModel | m.FilteredHistoricalModel) and market.history is not None:
+        late = market.valuation - market.history.dates[-1]
+        if late > 5 * np.median(np.diff(market.history.dates).astype(np.int64)).astype(np.int64):
+            notes += (
+                f"the history ends {late.astype('timedelta64[h]')} before the valuation: the first step's variance "
+                "is the "
+                "forecast for the step after its end",
+            )
     match spec:
         case m.GaussianModel():
             return Prepared(Gaussian(spec.drift), floors.raised(market), notes)
@@ -88,26 +89,10 @@ def prepare(spec: m.ModelConfig, market: Market) -> Prepared:
         case m.HestonModel():
             return Prepared(_heston(spec, market, floors), floors.raised(market), notes, settings)
         case m.GarchModel():
-            return Prepared(_garch(spec, market, floors), market, notes, settings)
+            return Prepared(garch(spec, market, floors), market, notes, settings)
         case m.FilteredHistoricalModel():
-            return Prepared(_filtered(spec, market, floors), market, notes, settings)
+            return Prepared(filtered(spec, market, floors), market, notes, settings)
     raise SettingError(f"model must be one of {', '.join(c.OPTIONS['model'])}, not {type(spec).__name__}")
-
-
-def historical_moves(spec: m.HistoricalModel, market: Market) -> tuple[Historical, tuple[str, ...]]:
-    """Historical simulation, which has moves instead of a law."""
-    moves = past_moves(market)
-    floors = Floors.of(spec, market)
-    if spec.rescaled:
-        moves = rescaled(moves, _ewma(moves, spec.decay))
-    if not 0 <= spec.window <= len(moves):
-        raise SettingError(
-            f"model.window is {spec.window}, but the history has {len(moves)} moves: lower it, or 0 for all"
-        )
-    moves = moves[-spec.window :] if spec.window else moves
-    own = moves.std(axis=0, ddof=1) * np.sqrt(market.steps_per_year)
-    moves = moves * np.maximum(1.0, floors.volatility(own) / np.where(own > 0, own, 1.0))
-    return Historical(moves, spec.overlapping, spec.drift), floors.notes
 
 
 def _lacks_parameters(spec: m.ModelConfig) -> bool:
@@ -126,8 +111,11 @@ def _student_t(spec: m.StudentTModel, market: Market) -> StudentT:
     for name, each in _mapping(spec.groups, "model.groups").items():
         where = f"model.groups.{name}"
         members = _mapping(each, where)
-        if set(members) != {"factors", "dof"} or not isinstance(members["factors"], list | tuple):
+        named = members.get("factors")
+        if set(members) != {"factors", "dof"} or not isinstance(named, list | tuple) or not named:
             raise SettingError(f"{where} is {each!r}: give factors, a list of names, and dof")
+        if len(set(named)) < len(named):
+            raise SettingError(f"{where}.factors names a factor twice: {', '.join(map(str, named))}; leave it in once")
         groups.append(Group(str(name), tuple(map(str, members["factors"])), number(members["dof"], f"{where}.dof")))
     marginals = None if spec.marginals is None else _marginals(spec.marginals, market)
     return StudentT(spec.dof, spec.drift, tuple(groups), spec.independent, marginals)
@@ -181,6 +169,14 @@ def _jumps(spec: m.MertonModel, market: Market) -> JumpRates:
         correlation = np.full((size, size), between)
         np.fill_diagonal(correlation, 1.0)
 
+    if not common.get("intensity") and not own:
+        raise SettingError(
+            "model=merton has no jumps: give model.common an intensity and factors, or model.own, or take "
+            "model=gaussian"
+        )
+    if sizes and "intensity" not in common:
+        raise SettingError("model.common has factors and no intensity: give the number of common jumps a year")
+
     def column(table: Mapping[str, Mapping[str, float]], field: str) -> Floats:
         return np.array([table[name][field] if name in table else 0.0 for name in names])
 
@@ -201,73 +197,6 @@ def _heston(spec: m.HestonModel, market: Market, floors: Floors) -> Heston:
         start = max(p["v0"], p["theta"], least) if floors.larger else max(p["v0"], least)
         made[name] = HestonParameters(**{**p, "v0": start})
     return Heston(made, spec.drift, spec.variance_correlation)
-
-
-def _garch(spec: m.GarchModel, market: Market, floors: Floors) -> GjrGarch:
-    names = market.factors.name
-    heavy = spec.innovations is m.Innovations.t
-    table = read_parameters(
-        spec.parameters, "model.parameters", (*_GARCH, "dof") if heavy else _GARCH, names, every=True
-    )
-    garch = _started(_recursion(table, names), market, floors)
-    dof = tuple(table[name]["dof"] for name in names) if heavy else ()
-    return GjrGarch(garch, dof, spec.dof, spec.drift)
-
-
-def _filtered(spec: m.FilteredHistoricalModel, market: Market, floors: Floors) -> FilteredHistorical:
-    moves = past_moves(market)
-    names = market.factors.name
-    zero = np.zeros(len(names))
-    if spec.filter is m.Filter.garch:
-        table = read_parameters(spec.parameters, "model.parameters", _GARCH, names, every=True)
-        variances = conditional_variances(moves, {name: table[name] for name in names})
-        garch = replace(_recursion(table, names), start=variances[-1])
-    else:
-        variances = _ewma(moves, spec.decay)
-        garch = Garch(zero, zero + (1.0 - spec.decay), zero, zero + spec.decay, variances[-1])
-    residuals = (moves - moves.mean(axis=0)) / np.sqrt(variances[:-1])
-    assert market.history is not None  # past_moves has read it
-    stressed = _stressed(spec.stressed, market.history.dates[1:])
-    garch = _started(garch, market, floors, long_run=moves.var(axis=0))
-    return FilteredHistorical(residuals, garch, spec.window, spec.block, stressed, spec.stressed_weight, spec.drift)
-
-
-def _stressed(period: Any, dates: NDArray[np.datetime64]) -> NDArray[np.int64] | None:
-    if period is None:
-        return None
-    if not isinstance(period, Sequence) or isinstance(period, str) or len(period) != 2:
-        raise SettingError(f"model.stressed is {period!r}: give two dates, [from, to]")
-    try:
-        start, stop = (parse_time(str(day)) for day in period)
-    except ValueError:
-        raise SettingError(f"model.stressed is {period!r}: give ISO dates, such as [2008-09-01, 2009-06-30]") from None
-    found = np.flatnonzero((dates >= start) & (dates <= stop))
-    if not len(found):
-        raise SettingError(
-            f"no move of the history lies in model.stressed, {period[0]} to {period[1]}: it is {dates[0]} to "
-            f"{dates[-1]}"
-        )
-    return found
-
-
-def _recursion(table: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Garch:
-    columns = [np.array([table[name][field] for name in names]) for field in _GARCH]
-    return Garch(*columns)
-
-
-def _started(garch: Garch, market: Market, floors: Floors, long_run: Floats | None = None) -> Garch:
-    """The variance of the first step, by regime and floor."""
-    start = garch.start
-    if floors.larger:
-        level = np.where(np.isfinite(garch.long_run), garch.long_run, start if long_run is None else long_run)
-        start = np.maximum(start, level)
-    return replace(garch, start=np.maximum(start, floors.least**2 / market.steps_per_year))
-
-
-def _ewma(moves: Floats, decay: float) -> Floats:
-    if not 0 < decay < 1:
-        raise SettingError(f"model.decay is {decay:g}: it must lie between 0 and 1, such as 0.97")
-    return ewma_variances(moves, decay)
 
 
 def _mapping(value: Any, where: str) -> Mapping[Any, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from mcvar import build
 from mcvar.api import check_numbers
 from mcvar.build_fit import fitted
-from mcvar.config import Config, FitJob, option_name
+from mcvar.config import OPTIONS, Config, FitJob, option_name
 from mcvar.errors import SettingError
 from mcvar.fit import Fitted
 from mcvar.model_config import ModelConfig
@@ -96,6 +96,10 @@ def fit_model(config: Config) -> FitReport:
     job = config.job if isinstance(config.job, FitJob) else FitJob()
     if not job.name.isidentifier():
         raise SettingError(f"job.name is '{job.name}': it names a file and an option, give letters, digits and _")
+    if job.name in OPTIONS["model"]:
+        raise SettingError(
+            f"job.name is '{job.name}', which is a model of mcvar: give the fitted one a name of its own"
+        )
     market, book, files = build.market_and_chain(config) if job.chain else build.market_alone(config)
     found = fitted(config.model, market, job, book)
     settings = plain(config)

@@ -70,7 +70,7 @@ def plan(
     workers: int = 0,
     memory_gb: float = 0.0,
     engine: EngineChoice | None = None,
-    state: int = 1,
+    state: tuple[int, int] = (1, 0),
     positions: int = 0,
     keep: int = 1000,
 ) -> Plan:
@@ -88,9 +88,10 @@ def plan(
         0: most of what is free.
     engine : EngineChoice, optional
         Default: numpy.
-    state, positions : int
-        Numbers that a scenario takes until it is valued (`mcvar.engines.laws.state_rows`), and the entries of the
-        quantities.
+    state : (int, int)
+        Numbers that a scenario takes until it is valued, and bytes of the law's tables (`engines.laws.law_memory`).
+    positions : int
+        Entries of the quantities.
     keep : int
         Worst losses of a row that are kept in any case.
 
@@ -108,7 +109,7 @@ def plan(
     full: Spans = [(1, depth)]
     if engine is None or engine.launcher is None:
         budget = int(memory_gb * 1e9) if memory_gb else int(_SHARE * free_memory())
-        fixed = _BASE + workers * min(instruments, 2048) * 1024 * 8 * 3
+        fixed = _BASE + workers * min(instruments, 2048) * 1024 * 8 * 3 + state[1]
         chunk = chunk_for(rows)
         forms = {"full": (full, memory_per_row(depth, chunk, workers))}
     else:
@@ -121,14 +122,16 @@ def plan(
         def tile(at: Launcher, width: int, rows: float) -> int:
             real = at.precision.real.itemsize
             sums = real * width * (segments * rows + instruments / LONGEST)
-            return int(8 * width * (state + 1) + real * instruments * at.held(width) + sums)
+            return int(8 * width * (state[0] + 1) + real * instruments * at.held(width) + sums)
 
         while on_gpu and tile(launcher, chunk, rows) > budget // 4 and chunk > _LEAST_WIDTH:
             chunk //= 2
+        copies = 1 if on_gpu else 3  # of the tables: the law's, the kernels', and one on the way
         fixed = (0 if on_gpu else _BASE) + tile(launcher, chunk, 0) + 250 * instruments + 40 * positions
+        fixed += copies * state[1]
         beside = tile(launcher, chunk, 1) - tile(launcher, chunk, 0) + 16 * min(keep, depth) + 300
         if engine.exact is not None:  # and P&L of both precisions, for the audit
-            fixed += tile(engine.exact, EXACT_WIDTH, 0) + 250 * instruments + 40 * positions
+            fixed += tile(engine.exact, EXACT_WIDTH, 0) + 250 * instruments + 40 * positions + copies * state[1]
             beside += tile(engine.exact, EXACT_WIDTH, 1) - tile(engine.exact, EXACT_WIDTH, 0) + 16 * EXACT_WIDTH
         window = measures.spans(count, levels, confidence, keep)
         forms = {name: (s, row_bytes(count, s) + beside) for name, s in (("full", full), ("window", window))}

@@ -97,7 +97,7 @@ class BatesModel(HestonModel):
 
 @dataclass
 class GarchModel(ModelConfig):
-    """GJR-GARCH(1,1) of each factor: `parameters` ({factor: {omega, alpha, gamma, beta, variance}}, and dof with
+    """GJR-GARCH(1,1) of each factor: `parameters` ({factor: {omega, alpha, gamma, beta}}, and dof with
     innovations=t) are fitted to the history where not given; `dof` is that of the t copula of innovations."""  # noqa: D205, D209
 
     innovations: Innovations = Innovations.normal

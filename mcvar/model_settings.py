@@ -10,7 +10,13 @@ from mcvar.errors import SettingError
 
 
 def read_parameters(
-    given: Any, where: str, fields: Sequence[str], names: Sequence[str], *, every: bool = False
+    given: Any,
+    where: str,
+    fields: Sequence[str],
+    names: Sequence[str],
+    optional: Sequence[str] = (),
+    *,
+    every: bool = False,
 ) -> dict[str, dict[str, float]]:
     """Numbers of `fields` for some of `names`, in the order of the names.
 
@@ -19,6 +25,8 @@ def read_parameters(
     given : mapping or None
     where : str
         The setting, for messages.
+    optional : sequence of str
+        Fields that may be there.
     every : bool
         Whether each name must be there.
 
@@ -50,11 +58,13 @@ def read_parameters(
             problems.append(f"{where}.{name} is {row!r}: give {', '.join(fields)}")
             continue
         problems += [
-            f"{where}.{name}.{key} is not known: it takes {', '.join(fields)}" for key in row if key not in fields
+            f"{where}.{name}.{key} is not known: it takes {', '.join(fields)}"
+            for key in row
+            if key not in (*fields, *optional)
         ]
         problems += [f"{where}.{name} has no {field}: give it" for field in fields if field not in row]
         found[name] = {}
-        for field in fields:
+        for field in (*fields, *optional):
             if field in row:
                 try:
                     found[name][field] = number(row[field], f"{where}.{name}.{field}")

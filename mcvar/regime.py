@@ -63,7 +63,7 @@ class Floors:
                 f"model.floor_years is {spec.floor_years:g}, but the history spans {years:.3g} years: give a longer one"
             )
         usual, least = np.zeros(size), np.zeros(size)
-        per_year = history.steps_per_year
+        per_year = market.steps_per_year
         first = int(np.searchsorted(history.dates[1:], history.dates[-1] - _span(spec.floor_years)))
         for f, x in zip(known, moves.T, strict=True):
             there = x[np.isfinite(x)][:, None]

@@ -55,10 +55,10 @@ def dates_of(eta: Floats, residuals: Floats) -> Ints:
     return date
 
 
-def standardised(residuals: Floats, weight: Floats) -> Floats:
-    """[F, T], of mean 0 and variance 1 under the weights of the dates."""
-    centred = residuals - weight @ residuals
-    return (centred / np.sqrt(weight @ centred**2)).T
+def standardised(residuals: Floats, weight: Floats, recent: Ints | None = None) -> Floats:
+    """[F, T], of mean 0 under the weights of the dates, and of variance 1 over the recent ones."""
+    used = np.flatnonzero(weight) if recent is None else recent
+    return np.asarray(((residuals - weight @ residuals) / residuals[used].std(axis=0)).T)
 
 
 ALL = np.full(DATES, 1 / DATES)
@@ -91,7 +91,7 @@ def test_stressed_dates_have_their_share(make_market: MakeMarket, share: float, 
     weight = np.zeros(DATES)
     weight[STRESSED], weight[recent] = share / len(STRESSED), (1 - share) / len(recent)
     for eta in innovations(law_of(make_market, model, 2)):
-        date = dates_of(eta, standardised(RESIDUALS, weight))
+        date = dates_of(eta, standardised(RESIDUALS, weight, recent))
         stressed = np.isin(date, STRESSED).mean()
         assert abs(stressed - share) < 4 * sqrt(share * (1 - share) / COUNT)
         seen = np.bincount(date, minlength=DATES)
@@ -104,14 +104,37 @@ def test_stressed_dates_have_their_share(make_market: MakeMarket, share: float, 
     FilteredHistorical(RESIDUALS, GARCH), FilteredHistorical(RESIDUALS, GARCH, 80),
     FilteredHistorical(RESIDUALS, GARCH, 100, 3, STRESSED, 0.4),
 ])  # fmt: skip
-def test_residuals_have_mean_0_and_variance_1_over_the_pool(make_market: MakeMarket, model: FilteredHistorical) -> None:
+def test_residuals_have_mean_0_and_variance_1_over_unstressed_dates(
+    make_market: MakeMarket, model: FilteredHistorical
+) -> None:
     drawn = law_of(make_market, model).innovations
     assert isinstance(drawn, Residuals)
     weight = np.diff(drawn.cumulative, prepend=0.0)
-    values = drawn.values[:, drawn.pool]
-    np.testing.assert_allclose(values @ weight, 0.0, atol=1e-12)
-    np.testing.assert_allclose(values**2 @ weight, 1.0, rtol=1e-12)
-    np.testing.assert_allclose(np.corrcoef(drawn.values), np.corrcoef(RESIDUALS.T), rtol=1e-10)
+    np.testing.assert_allclose(drawn.values @ weight, 0.0, atol=1e-12)
+    np.testing.assert_allclose(drawn.values[:, : drawn.recent].std(axis=1), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(np.corrcoef(drawn.values), np.corrcoef(RESIDUALS[drawn.pool].T), rtol=1e-10)
+
+
+def test_blocks_stay_in_their_set(make_market: MakeMarket) -> None:
+    """Every step of a block has the stressed share, dates of the window only, and a mean of 0."""
+    model = FilteredHistorical(RESIDUALS, GARCH, 100, 5, STRESSED, 0.25)
+    recent = np.setdiff1d(np.arange(DATES - 100, DATES), STRESSED)
+    weight = np.zeros(DATES)
+    weight[STRESSED], weight[recent] = 0.25 / len(STRESSED), 0.75 / len(recent)
+    for eta in innovations(law_of(make_market, model, 10), 60_000):
+        date = dates_of(eta, standardised(RESIDUALS, weight, recent))
+        seen = np.bincount(date, minlength=DATES)
+        assert not seen[weight == 0].any()
+        assert stats.chisquare(seen[weight > 0], weight[weight > 0] * 60_000).pvalue > 1e-3
+
+
+def test_a_stressed_period_adds_to_the_tail(make_market: MakeMarket) -> None:
+    wild = RESIDUALS.copy()
+    wild[STRESSED] *= 4.0
+    quiet = np.setdiff1d(np.arange(DATES), STRESSED)
+    without = law_of(make_market, FilteredHistorical(wild[quiet], GARCH), 1).moves(3, 0, COUNT)
+    within = law_of(make_market, FilteredHistorical(wild, GARCH, 0, 1, STRESSED, 0.25), 1).moves(3, 0, COUNT)
+    assert (np.quantile(within, 0.01, axis=1) < 1.3 * np.quantile(without, 0.01, axis=1)).all()
 
 
 def test_blocks_take_consecutive_dates(make_market: MakeMarket) -> None:

@@ -20,8 +20,8 @@ ORDER = [
     {"currencies", "pillars", "instruments"}, {"terms"}, {"book"}, {"models"},
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"measures", "provenance"},
     {"shards", "sweep"}, {"memory", "rescreen"}, {"jobs"}, {"model_config", "model_settings", "fit"}, {"config"},
-    {"io", "regime"}, {"build_market", "build_fit"}, {"build_model"}, {"build"}, {"report"}, {"api", "render"},
-    {"plot", "fit_report", "moves_report"}, {"render_models"}, {"cli"},
+    {"io", "regime"}, {"build_market", "build_fit"}, {"build_past"}, {"build_model"}, {"build"}, {"report"},
+    {"api", "render"}, {"plot", "fit_report", "moves_report"}, {"render_models"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.

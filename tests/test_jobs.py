@@ -16,7 +16,7 @@ from mcvar.book import Book
 from mcvar.config import Config, HorizonConfig, NativeEngine, OutputConfig, SimulatedScenarios
 from mcvar.engines import EngineChoice, Launcher, Reference, choose, host
 from mcvar.engines.launcher import Buffer
-from mcvar.engines.laws import state_rows
+from mcvar.engines.laws import law_memory
 from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs import passes, var
 from mcvar.jobs.var import VarResult
@@ -144,7 +144,7 @@ def job(engine: EngineChoice, count: int = 100_000, **changes: Any) -> tuple[Boo
     arguments: dict[str, Any] = {"levels": [0.95, 0.99], "confidence": 0.95}
     plan = memory.plan(
         rows=len(given.book.row), instruments=len(given.book.instruments), count=count, engine=engine,
-        state=state_rows(given.market, given.scenarios, given.horizon.decay, given.book.instruments),
+        state=law_memory(given.market, given.scenarios, given.horizon.decay, given.book.instruments),
         positions=given.book.quantity.nnz, **arguments,
     )  # fmt: skip
     return given.book, var.run(
@@ -258,7 +258,7 @@ class _Gpu:
 def test_a_gpu_of_140_gb_holds_large_books(rows: int, instruments: int, count: int, passes: int, form: str) -> None:
     engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(140), _Gpu(140))
     plan = memory.plan(
-        rows=rows, instruments=instruments, count=count, levels=[0.99], confidence=0.95, engine=engine, state=300,
+        rows=rows, instruments=instruments, count=count, levels=[0.99], confidence=0.95, engine=engine, state=(300, 0),
         positions=10 * rows,
     )  # fmt: skip
     assert -(-rows // plan.rows) == passes
@@ -270,7 +270,9 @@ def test_a_gpu_of_140_gb_holds_large_books(rows: int, instruments: int, count: i
 def test_a_gpu_that_is_too_small_says_what_to_lower() -> None:
     engine: Any = EngineChoice("cuda", Precision.fp32, _Gpu(1), _Gpu(1))
     with pytest.raises(CapacityError, match=r"0.9 GB may be used.*lower scenarios.count"):
-        memory.plan(rows=10, instruments=100_000, count=10**9, levels=[0.5], confidence=0.95, engine=engine, state=300)
+        memory.plan(
+            rows=10, instruments=100_000, count=10**9, levels=[0.5], confidence=0.95, engine=engine, state=(300, 0)
+        )
 
 
 @pytest.mark.parametrize("precision", [Precision.fp64, Precision.mixed])
@@ -303,7 +305,7 @@ def test_the_plan_counts_what_is_allocated(
     engine = choose("native", precision, workers=8)
     arguments: dict[str, Any] = {"levels": [0.95, 0.99], "confidence": 0.95}
     plan = memory.plan(
-        rows=len(book.row), instruments=len(book.instruments), count=50_000, engine=engine, state=4,
+        rows=len(book.row), instruments=len(book.instruments), count=50_000, engine=engine, state=(4, 0),
         positions=book.quantity.nnz, **arguments,
     )  # fmt: skip
     scenarios = Simulated(Gaussian().law(market, 0.1, np.zeros(1)), 50_000)

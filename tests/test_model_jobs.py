@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import mcvar
-from mcvar import build
+from mcvar import build, memory
 from mcvar import config as c
 from mcvar.config import Config, SimulatedScenarios
+from mcvar.engines.laws import law_memory
 from mcvar.errors import InputError, McvarError, SettingError
 from mcvar.fit import conditional_variances
 from mcvar.io.sample import sample_history
@@ -118,6 +119,108 @@ def test_python_fits_and_runs() -> None:
     assert report.record["fitted"] is None
     with pytest.raises(SettingError, match=r"mcvar\.fit_model"):
         mcvar.run(Config(job=c.FitJob()))
+
+
+def test_a_forecast_that_is_not_given_is_that_of_the_valuation(here: Path) -> None:
+    """A model fitted once is filtered anew from the history of each run."""
+    found = mcvar.fit_model(Config(model=c.GarchModel()))
+    assert set(found.fitted.settings["parameters"]["SPX"]) == {"omega", "alpha", "gamma", "beta"}
+    assert found.fitted.diagnostics["forecast_variance"]["SPX"] > 0
+    history = sample_history()
+    moves = history.moves(NAMES, ["log"] * 6)
+    for days in (0, 270):
+        past = history.until(history.dates[-1 - days])
+        Path("H.csv").write_text(written(past.names, past.dates, past.levels))
+        Path("F.csv").write_text("factor,kind\n" + "\n".join(f"{n},price" for n in NAMES) + "\n")
+        market = c.FilesMarket(factors="F.csv", history="H.csv")
+        config = sample(model=found.model, market=market, correlation=c.HistoricalCorrelation(), book=spot(here))
+        made = build.inputs(config).scenarios
+        assert isinstance(made, Simulated)
+        assert made.law.garch is not None
+        h = conditional_variances(moves[: len(moves) - days], found.fitted.settings["parameters"])
+        np.testing.assert_allclose(made.law.garch.start, h[-1], rtol=1e-9)
+
+
+def written(names: Any, dates: Any, levels: Any) -> str:
+    rows = [",".join([str(day), *map(repr, row.tolist())]) for day, row in zip(dates, levels, strict=True)]
+    return "\n".join([",".join(["date", *names]), *rows]) + "\n"
+
+
+def spot(folder: Path) -> c.FilesBook:
+    (folder / "I.csv").write_text("instrument,kind,underlying\nX,spot,SPX\n")
+    (folder / "P.csv").write_text("account,instrument,quantity\nA,X,1\n")
+    return c.FilesBook(instruments=str(folder / "I.csv"), positions=str(folder / "P.csv"))
+
+
+def test_a_fit_cannot_take_the_name_of_a_model() -> None:
+    with pytest.raises(SettingError, match="is a model of mcvar"):
+        mcvar.fit_model(Config(model=c.StudentTModel(), job=c.FitJob(name="gaussian")))
+    with pytest.raises(SettingError, match="letters, digits and _"):
+        mcvar.fit_model(Config(model=c.StudentTModel(), job=c.FitJob(name="a/b")))
+    with pytest.raises(SettingError, match=r"model.groups is .*factors"):
+        mcvar.fit_model(Config(model=c.StudentTModel(groups={"a": {"factors": None}})))
+
+
+def test_what_the_simulation_starts_from_is_recorded() -> None:
+    horizon = c.HorizonConfig(steps=1)
+    record = mcvar.run(sample(model=c.GarchModel(), horizon=horizon)).record
+    made = mcvar.simulate_moves(sample(model=c.GarchModel(), horizon=horizon)).moves.columns["std"]
+    years = record["horizon"]["variance_years"]
+    assert list(record["annual_volatility"].values()) == pytest.approx(made / np.sqrt(years), rel=0.1)
+
+
+def test_overlapping_moves_say_that_they_are_not_independent() -> None:
+    ten = c.HorizonConfig(steps=10)
+    made = build.inputs(sample(model=c.HistoricalModel(), horizon=ten))
+    assert any("about 125 are independent" in note for note in made.notes)
+    with pytest.raises(McvarError, match="the history has 125 moves over the horizon, too few"):
+        mcvar.run(sample(model=c.HistoricalModel(overlapping=False), horizon=ten))
+
+
+def test_groups_say_what_they_do_to_correlations() -> None:
+    groups = {"a": {"factors": ["SPX"], "dof": 3.0}, "b": {"factors": ["NASDAQ"], "dof": 8.0}}
+    model = c.StudentTModel(dof=5.0, groups=groups, independent=True)
+    made = build.inputs(sample(model=model))
+    note = next(note for note in made.notes if "between groups" in note)
+    least = float(note.split(" times ")[1].split()[0])
+    assert isinstance(made.scenarios, Simulated)
+    x = made.scenarios.law.moves(1, 0, 400_000)
+    market = made.market.correlation
+    ratio = np.corrcoef(x)[0, 1] / market[0, 1]
+    assert ratio == pytest.approx(least, abs=0.05)
+
+
+def test_an_override_of_the_steps_a_year_keeps_the_variance_of_a_step(here: Path) -> None:
+    history = sample_history()
+    Path("H.csv").write_text(written(history.names, history.dates, history.levels))
+    Path("F.csv").write_text("factor,kind\nSPX,price\n")
+    deviations = []
+    for model in (c.GaussianModel(), c.FilteredHistoricalModel(filter=Filter.ewma)):
+        for steps in (None, 500.0):
+            market = c.FilesMarket(factors="F.csv", history="H.csv", steps_per_year=steps)
+            config = sample(
+                model=model, market=market, correlation=c.HistoricalCorrelation(), book=spot(here),
+                horizon=c.HorizonConfig(steps=1),
+            )  # fmt: skip
+            made = build.inputs(config).scenarios
+            assert isinstance(made, Simulated)
+            deviations.append(made.law.first_deviation[0])
+    assert deviations[0] == pytest.approx(deviations[1])
+    assert deviations[2] == pytest.approx(deviations[3])
+
+
+def test_tables_of_the_law_are_in_the_plan() -> None:
+    market, book = (getattr(build.inputs(sample()), name) for name in ("market", "book"))
+    for marginals, least in ((None, 0), (4.0, 2 * 6 * 8193 * 8)):
+        scenarios = build.inputs(sample(model=c.StudentTModel(marginals=marginals))).scenarios
+        rows, tables = law_memory(market, scenarios, 0.0, book.instruments)
+        assert rows == 4 * 6 + 1  # normals, correlated, moves, prices; a scale
+        assert tables >= least
+    planned = [
+        memory.plan(rows=1, instruments=1, count=10**5, levels=[0.99], confidence=0.95, state=(25, n)).memory
+        for n in (0, 10**6)
+    ]
+    assert planned[1] - planned[0] == 10**6
 
 
 # Regimes and floors.
@@ -236,6 +339,13 @@ NAMES = ("SPX", "NASDAQ", "WTI", "SPX-VOL", "NASDAQ-VOL", "WTI-VOL")
         (c.MertonModel(own={"SPY": {}}), "'SPY' is not known: there are SPX"),
         (c.MertonModel(common={"intensity": "often"}), "model.common.intensity is 'often'"),
         (c.MertonModel(common={"rate": 1}), "model.common has rate"),
+        (c.MertonModel(common={}), "model=merton has no jumps"),
+        (c.MertonModel(common={"factors": {"SPX": {"mean": 0.0, "deviation": 0.1}}}), "no jumps"),
+        (c.StudentTModel(groups={"a": {"factors": ["WTI", "WTI"], "dof": 4}}), "names a factor twice"),
+        (c.StudentTModel(groups={"a": {"factors": [], "dof": 4}}), "give factors, a list of names"),
+        (c.StudentTModel(dof=5, drift=Drift.martingale), "shock=simple"),
+        (c.HistoricalModel(steps=7), "historical moves are those of the horizon"),
+        (c.HistoricalModel(window=1), "model.window is 1"),
         (c.MertonModel(common={"correlation": -0.9}), "it lies from -0.2 to 1"),
         (c.HestonModel(parameters={"SPX": {**HESTON, "kappa": -1.0, "rho": -1.0}}), "kappa is -1(.|\n)*rho is -1"),
         (c.HestonModel(parameters={"SPX": {"kappa": 1.0}}), "SPX has no theta(.|\n)*has no v0"),
@@ -280,7 +390,7 @@ def test_feller_violations_are_allowed_and_noted() -> None:
         (c.GarchModel(), SettingError, "there is no history"),
         (c.HestonModel(), SettingError, "no underlying has a volatility factor with a column"),
         (c.FilteredHistoricalModel(), SettingError, "there is no history"),
-        (c.HistoricalModel(), SettingError, "there is no history"),
+        (c.HistoricalModel(), SettingError, "moves in steps of a history"),
         (c.GaussianModel(regime=Regime.larger), SettingError, "need a history"),
         (c.GarchModel(parameters={"X": GARCH}), SettingError, "moves in steps of a history: give market.history"),
     ],

@@ -50,7 +50,7 @@ def run(market: Market, book: Book, precision: Precision, **changes: Any) -> Var
     engine = choose("native", precision)
     arguments: dict[str, Any] = {"levels": LEVELS, "confidence": 0.95}
     plan = memory.plan(
-        rows=len(book.row), instruments=4, count=COUNT, engine=engine, state=4, positions=10, keep=100, **arguments
+        rows=len(book.row), instruments=4, count=COUNT, engine=engine, state=(4, 0), positions=10, keep=100, **arguments
     )
     scenarios = Simulated(Gaussian().law(market, 1 / 365, np.zeros(1)), COUNT)
     return var.run(
@@ -115,7 +115,14 @@ def test_options_that_come_alive_beyond_the_audit(
     for precision in (Precision.fp64, Precision.mixed, Precision.fp32):
         engine = choose("native", precision)
         plan = memory.plan(
-            rows=3, instruments=3, count=200_000, levels=[0.99], confidence=0.95, engine=engine, state=8, positions=6
+            rows=3,
+            instruments=3,
+            count=200_000,
+            levels=[0.99],
+            confidence=0.95,
+            engine=engine,
+            state=(8, 0),
+            positions=6,
         )
         results.append(
             var.run(

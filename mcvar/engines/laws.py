@@ -35,7 +35,7 @@ LAW = np.dtype(
         ("seed", "u8"),
         *_fields("steps given *moves drivers *pair *root *first variance_row common_row own_row"),
         *_fields("mixings nodes *mixing_draw *mixing_of *log_scale *log_slope knots .reach *marginal *marginal_slope"),
-        *_fields("dates pool block *residual *pool_date *cumulative *mean *deviation garches *garch"),
+        *_fields("dates recent block *residual *cumulative *mean *deviation garches *garch"),
         *_fields("variances *variance *variance_of jumps commons *jump *common_number *own_number"),
         *_fields("*watched_begin *watched"),
     ]
@@ -69,8 +69,8 @@ def law_columns(scenarios: Scenarios, rows: Rows) -> Columns:
     match law.innovations:
         case Residuals() as drawn:
             columns |= {
-                "dates": drawn.values.shape[1], "pool": len(drawn.pool), "block": drawn.block,
-                "residual": drawn.values, "pool_date": drawn.pool, "cumulative": drawn.cumulative,
+                "dates": len(drawn.pool), "recent": drawn.recent, "block": drawn.block,
+                "residual": drawn.values, "cumulative": drawn.cumulative,
             }  # fmt: skip
         case Correlated() as drawn:
             columns |= _mixture(drawn)
@@ -109,11 +109,13 @@ def state_sizes(law: Any, factors: int, lines: int) -> dict[str, int]:
     }  # fmt: skip
 
 
-def state_rows(market: Market, scenarios: Scenarios, years: float, instruments: Instruments) -> int:
-    """Numbers that a scenario takes until it is valued: for the plan of the memory."""
+def law_memory(market: Market, scenarios: Scenarios, years: float, instruments: Instruments) -> tuple[int, int]:
+    """For the plan of the memory: numbers that a scenario takes until it is valued, and bytes of the law's tables."""
     rows = Rows.of(market, scenarios, years, instruments)
-    law = dict.fromkeys(LAW.names or (), 0) | law_columns(scenarios, rows)
-    return sum(state_sizes(law, len(market.factors), len(rows)).values())
+    columns = law_columns(scenarios, rows)
+    tables = sum(value.nbytes for value in columns.values() if isinstance(value, np.ndarray))
+    law = dict.fromkeys(LAW.names or (), 0) | columns
+    return sum(state_sizes(law, len(market.factors), len(rows)).values()), tables
 
 
 def _drivers(law: Law) -> Columns:

@@ -66,13 +66,17 @@ class FilteredHistorical:
                 "variance. Give the prices shock=simple, take model.drift=zero, or one step"
             )
         residuals, weight = self._pool()
-        scaled = (deviation * np.sqrt(self.garch.start))[:, None] * residuals.values[:, residuals.pool]
+        scaled = (deviation * np.sqrt(self.garch.start))[:, None] * residuals.values
         mean = mean_move(market, years / steps, carry, self.drift, np.log(np.exp(scaled) @ weight))
         means = mean - deviation * expected(residuals, weight, self.garch, steps)
         return Law(residuals, means, deviation, garch=self.garch)
 
     def _pool(self) -> tuple[Residuals, Floats]:
-        """Residuals of mean 0 and variance 1 over the dates that may be drawn, and their probabilities."""
+        """Residuals of the dates that may be drawn, and their probabilities.
+
+        Of mean 0 under the probabilities, so that E[x] = 0, and of variance 1 over the dates that are not stressed: a
+        stressed period adds to the variance.
+        """
         size = len(self.residuals)
         window = self.window or size
         if not 0 <= self.window <= size:
@@ -94,21 +98,20 @@ class FilteredHistorical:
         share = self.stressed_weight if len(stressed) else 0.0
         pool = np.concatenate([recent, stressed])
         weight = np.repeat([(1.0 - share) / len(recent), share / max(len(stressed), 1)], [len(recent), len(stressed)])
-        values = (self.residuals - weight @ self.residuals[pool]).T
-        spread = np.sqrt(values[:, pool] ** 2 @ weight)
+        spread = self.residuals[recent].std(axis=0)
         if not (spread > 0).all():
             raise SettingError("a factor has the same residual on all dates that may be drawn: leave it out")
-        values = values / spread[:, None]
+        values = ((self.residuals[pool] - weight @ self.residuals[pool]) / spread).T
         cumulative = np.cumsum(weight)
         cumulative[-1] = 1.0
-        return Residuals(np.ascontiguousarray(values), pool, cumulative, self.block), weight
+        return Residuals(np.ascontiguousarray(values), pool, cumulative, len(recent), self.block), weight
 
 
 def expected(residuals: Residuals, weight: Floats, garch: Garch, steps: int) -> Floats:
     """E[sqrt(h) residual] of each step, [steps, F]: zero for blocks of one step, but not beyond.
 
-    In a block the next dates are not drawn by the pool's weights, and their residuals depend on those that made the
-    variance. Exact for the first block; later ones start from their expected variance.
+    In a block, residuals depend on those that made the variance. Exact for the first block; later ones start from
+    their expected variance.
     """
     mean = np.zeros((steps, len(garch.start)))
     if residuals.block == 1:
@@ -118,7 +121,7 @@ def expected(residuals: Residuals, weight: Floats, garch: Garch, steps: int) -> 
         ahead = step % residuals.block
         if ahead == 0 and step > 0:
             h = (h @ weight)[:, None]
-        eta = residuals.values[:, (residuals.pool + ahead) % residuals.values.shape[1]]
+        eta = residuals.values[:, residuals.next(np.arange(len(weight)), ahead)]
         mean[step] = (np.sqrt(h) * eta) @ weight
         h = garch.next(h, eta)
     return mean

@@ -51,18 +51,21 @@ class Correlated:
 class Residuals:
     """Vectors of historical residuals, drawn whole by date: a bootstrap of circular blocks.
 
-    Blocks start at dates of a pool (Politis and Romano, "A circular block-resampling procedure for stationary
-    data", 1992): the first residual of a block is the pool's, the next are those of the following dates, and
-    the last date is followed by the first.
+    The dates that may be drawn are a recent set, and behind it a stressed one. A block (Politis and Romano, "A circular
+    block-resampling procedure for stationary data", 1992) stays in its set: the first residual is drawn, the next are
+    those of the set's following dates, and its last date is followed by its first. So every step of a block has the
+    same probabilities.
 
     Parameters
     ----------
-    values : ndarray [F, T]
-        Of mean 0 and variance 1 over the pool.
+    values : ndarray [F, P]
+        Of mean 0.
     pool : ndarray [P]
-        Dates at which blocks may start.
+        The dates, as rows of the history.
     cumulative : ndarray [P]
-        Their cumulative probabilities; the last is 1.
+        Their cumulative probabilities, equal within a set; the last is 1.
+    recent : int
+        Dates of the first set.
     block : int
         Steps of a block.
     """
@@ -70,17 +73,20 @@ class Residuals:
     values: Floats
     pool: Ints
     cumulative: Floats
+    recent: int
     block: int = 1
 
-    def dates(self, seed: int, start: int, stop: int, step: int) -> Ints:
-        """The date that each scenario takes, [stop - start]."""
-        u = uniforms(seed, start, stop, 1, stream=Stream.bootstrap_index, step=step - step % self.block)[0]
-        first = self.pool[np.searchsorted(self.cumulative, u)]
-        return np.asarray((first + step % self.block) % self.values.shape[1])
+    def next(self, place: Ints, ahead: int) -> Ints:
+        """Places in the pool that are `ahead` dates later in their sets."""
+        stressed = max(len(self.pool) - self.recent, 1)
+        behind = self.recent + (place - self.recent + ahead) % stressed
+        return np.where(place < self.recent, (place + ahead) % self.recent, behind)
 
     def draw(self, seed: int, start: int, stop: int, step: int) -> Floats:
         """See `Correlated.draw`."""
-        return np.asarray(self.values[:, self.dates(seed, start, stop, step)])
+        ahead = step % self.block
+        u = uniforms(seed, start, stop, 1, stream=Stream.bootstrap_index, step=step - ahead)[0]
+        return np.asarray(self.values[:, self.next(np.searchsorted(self.cumulative, u), ahead)])
 
 
 Innovations = Correlated | Residuals

@@ -58,6 +58,18 @@ class Law:
         """T."""
         return len(self.mean)
 
+    @property
+    def first_deviation(self) -> Floats:
+        """Standard deviation of the first step's moves, [F]; under groups or stress, of innovations of variance 1."""
+        variance = self.deviation**2
+        if self.garch is not None:
+            variance = variance * self.garch.start
+        if self.variance is not None:
+            variance[self.variance.price] = self.variance.start * self.variance.years
+        if self.jumps is not None:
+            variance = variance + self.jumps.variance
+        return np.sqrt(variance)
+
     def path(self, seed: int, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
         """Moves from today to the end of each step [F, N], and the variances there [U, N]."""
         size, count = len(self.deviation), stop - start

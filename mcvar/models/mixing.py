@@ -39,6 +39,16 @@ class Mixing:
         m = normals(seed, start, stop, int(self.draw.max()) + 1, stream=Stream.mixing, step=step)
         return np.stack([table(m[d]) for table, d in zip(self.tables, self.draw, strict=True)])[self.group]
 
+    def shrinkage(self) -> Floats:
+        """E[s_i s_j] of the scales of groups, [M, M]: 1 on the diagonal, and below 1 between groups."""
+        m = np.linspace(-ScaleTable.LIMIT, ScaleTable.LIMIT, 4 * ScaleTable.NODES - 3)
+        weight = np.exp(-0.5 * m * m)
+        weight /= weight.sum()
+        scales = np.stack([table(m[1:-1]) for table in self.tables])
+        together, alone = (scales * weight[1:-1]) @ scales.T, scales @ weight[1:-1]
+        same = self.draw[:, None] == self.draw[None, :]
+        return np.where(same, together, np.outer(alone, alone))
+
 
 def check_dof(dof: float, where: str) -> None:
     """Refuse degrees of freedom whose covariance does not exist, or that are those of the normal law."""

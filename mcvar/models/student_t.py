@@ -64,7 +64,7 @@ class StudentT:
             raise SettingError("both model.groups and model.marginals are given: a copula with marginals has one dof")
         deviation = market.volatility * np.sqrt(years / steps)
         log = log_prices(market)
-        marginals: list[Marginal] = [self.dof] * len(market.factors)
+        marginals: list[Marginal] = [float(self.dof)] * len(market.factors)
         if self.marginals is not None:
             if len(self.marginals) != len(deviation):
                 raise SettingError(f"{len(self.marginals)} marginals for {len(deviation)} factors: give one for each")
@@ -77,7 +77,8 @@ class StudentT:
         )
         tables = None if self.marginals is None else Marginals.of(marginals, self.dof)
         innovations = Correlated.of(market.correlation, self._mixing(market), tables)
-        return Law(innovations, np.tile(mean, (steps, 1)), deviation, notes=self._notes(market, heavy))
+        notes = self._notes(market, heavy, innovations.mixing)
+        return Law(innovations, np.tile(mean, (steps, 1)), deviation, notes=notes)
 
     def _mixing(self, market: Market) -> Mixing:
         names = market.factors.name
@@ -99,8 +100,15 @@ class StudentT:
         draw = np.arange(len(tables)) if self.independent else np.zeros(len(tables), dtype=np.int64)
         return Mixing(group, tables, draw)
 
-    def _notes(self, market: Market, heavy: list[int]) -> tuple[str, ...]:
+    def _notes(self, market: Market, heavy: list[int], mixing: Mixing | None) -> tuple[str, ...]:
         notes = []
+        if self.groups and mixing is not None:
+            used = np.unique(mixing.group)
+            least = mixing.shrinkage()[np.ix_(used, used)].min()
+            notes.append(
+                "student_t with groups: correlations between groups are the market's, which are those of the copula, "
+                f"times {least:.3f} to 1; within a group they are the market's"
+            )
         if heavy:
             notes.append(
                 f"student_t with log shocks ({', '.join(market.factors.name[f] for f in heavy)}): exp(t) has no mean, "

@@ -17,6 +17,7 @@ from mcvar.columns import Columns
 from mcvar.correlation import Estimate
 from mcvar.errors import InputError, SettingError
 from mcvar.history import History
+from mcvar.shocks import Shock as Shock
 
 Floats = NDArray[np.float64]
 DAYS_PER_YEAR = 365.0  # ACT/365, everywhere
@@ -29,36 +30,6 @@ class FactorKind(Enum):
     vol = "vol"
     rate = "rate"
     carry = "carry"
-
-
-class Shock(Enum):
-    """How a factor's move x changes its level: S exp(x), max(S (1 + x), 0), or S + x."""
-
-    log = "log"
-    simple = "simple"
-    absolute = "absolute"
-
-
-def moved(shock: Shock, level: float, x: Floats) -> Floats:
-    """The level after a move."""
-    match shock:
-        case Shock.log:
-            return np.asarray(level * np.exp(x))
-        case Shock.simple:
-            return np.maximum(level * (1.0 + x), 0.0)
-        case Shock.absolute:
-            return np.asarray(level + x)
-
-
-def move_to(shock: Shock, level: float, target: Floats) -> Floats:
-    """The move that takes a level to `target`."""
-    match shock:
-        case Shock.log:
-            return np.asarray(np.log(target / level))
-        case Shock.simple:
-            return np.asarray(target / level - 1.0)
-        case Shock.absolute:
-            return np.asarray(target - level)
 
 
 _DEFAULT_SHOCK = {

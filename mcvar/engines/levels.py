@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.engines.rows import Implied, Rows
-from mcvar.market import FactorKind, Market, Shock, moved
+from mcvar.market import FactorKind, Market, Shock
 from mcvar.pillars import pillar_weights
+from mcvar.shocks import moved
 
 Floats = NDArray[np.float64]
 Pillars = tuple[tuple[int, float], ...]  # (factor, weight)

@@ -8,7 +8,8 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar.market import Market, move_to, moved
+from mcvar.market import Market
+from mcvar.shocks import move_to, moved
 
 Floats = NDArray[np.float64]
 

@@ -121,3 +121,20 @@ def test_the_headline_measurement_runs(cupy: FakeCupy, monkeypatch: pytest.Monke
     assert found["largest_error_of_gross_value"] < 1e-12
     assert found["same_bits_every_time"]
     assert set(found["share_of_counted_ceiling"]) == {"value", "add_up"}
+
+
+def test_the_small_run_walks_every_part_of_a_law(
+    cupy: FakeCupy, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The script that GPU nodes check for memory errors and races."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    monkeypatch.delitem(sys.modules, "small_run", raising=False)
+    small_run = import_module("small_run")
+    try:
+        market = small_run.make_market(underlyings=1)
+        small_run.walk(market, small_run.make_book(market, 40, 4, positions=5), Precision.fp64)
+    finally:
+        del sys.modules["small_run"]
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == [
+        "copula", "merton", "bates", "filtered_historical",
+    ]  # fmt: skip

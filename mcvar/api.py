@@ -60,12 +60,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
         if getattr(config.output, name) < least:
             raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
-    engine = choose(
-        option_name(config.engine),
-        getattr(config.engine, "precision", Precision.fp64),
-        workers=config.executor.workers,
-        device=getattr(config.engine, "device", 0),
-    )
+    engine = engine_of(config)
     given = build.inputs(config)
     market, book, count = given.market, given.book, given.scenarios.count
     levels, confidence = list(config.measure.levels), config.measure.confidence
@@ -187,6 +182,19 @@ def _precision_notes(engine: EngineChoice, result: VarResult) -> list[str]:
     if engine.precision is Precision.mixed:
         return [f"mixed: {where}: it is in ES, mean, std and tail.parquet, not in VaR"]
     return [f"fp32: {where}: engine.precision=mixed makes VaR exact"]
+
+
+def engine_of(config: Config) -> EngineChoice:
+    """The engine of a configuration, decided.
+
+    Raises
+    ------
+    SettingError
+        It does not work here.
+    """
+    precision = getattr(config.engine, "precision", Precision.fp64)
+    device = getattr(config.engine, "device", 0)
+    return choose(option_name(config.engine), precision, workers=config.executor.workers, device=device)
 
 
 def check_numbers(settings: Any, prefix: str = "") -> None:

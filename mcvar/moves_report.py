@@ -13,13 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mcvar import build
-from mcvar.api import check_numbers
-from mcvar.config import Config, option_name
-from mcvar.engines import choose
+from mcvar.api import check_numbers, engine_of
+from mcvar.config import Config
 from mcvar.engines.host import free_memory
 from mcvar.jobs import moves
 from mcvar.market import Market
-from mcvar.precision import Precision
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
 
@@ -66,12 +64,7 @@ def simulate_moves(config: Config) -> MovesReport:
     """
     start = time.perf_counter()
     check_numbers(config)
-    engine = choose(
-        option_name(config.engine),
-        getattr(config.engine, "precision", Precision.fp64),
-        workers=config.executor.workers,
-        device=getattr(config.engine, "device", 0),
-    )
+    engine = engine_of(config)
     given = build.inputs(config)
     budget = int(config.executor.memory_gb * 1e9) or int(_SHARE * free_memory())
     found = moves.run(

@@ -205,8 +205,8 @@ def _surface_note(config: c.Config, history: History, closes: History) -> str:
     first, last = (history.dates[row].astype("datetime64[m]") for row in (0, -1))
     return (
         f"{what}volatilities of volatilities are those of {len(history.dates) - 1} moves of {history.source}, {first}Z "
-        f"to {last}Z, and not market.vol_of_vol, vol_correlation and spot_vol_correlation; volatilities of prices are "
-        f"those of {len(closes.dates) - 1} moves of {closes.source}"
+        f"to {last}Z, and not market.vol_of_vol, vol_correlation and spot_vol_correlation; volatilities of prices are, "
+        f"for a model that has the market's, those of {len(closes.dates) - 1} moves of {closes.source}"
     )
 
 

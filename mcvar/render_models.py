@@ -46,7 +46,8 @@ def show_moves(report: MovesReport, console: Console, folder: Path) -> None:
         table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
     columns = report.moves.columns
     for f, name in enumerate(report.market.factors.name):
-        table.add_row(name, *(f"{columns[c][f]:.4g}" for c in _SHOWN))
+        still = columns["std"][f] == 0.0  # a volatility that a variance moves instead
+        table.add_row(name, *("" if still else f"{columns[c][f]:.4g}" for c in _SHOWN))
     console.print(table)
     _notes(report.notes, console)
     console.print(f"{record['scenarios']:,} scenarios in {record['timings']['total_seconds']:.1f} s", highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,22 @@ def test_groups_say_what_they_do_to_correlations() -> None:
     market = made.market.correlation
     ratio = np.corrcoef(x)[0, 1] / market[0, 1]
     assert ratio == pytest.approx(least, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (c.StudentTModel(marginals="empirical"), "correlation is that of the copula"),
+        (c.StudentTModel(dof=2.05), "moves have 0.65 of the market's variance"),
+        (
+            c.FilteredHistoricalModel(filter=Filter.ewma, stressed=["2015-08-01", "2015-10-31"], stressed_weight=0.5),
+            "SPX.* grows from step to step",
+        ),
+    ],
+)
+def test_what_a_law_does_not_keep_is_noted(model: Any, said: str) -> None:
+    notes = build.inputs(sample(model=model, horizon=c.HorizonConfig(steps=10))).notes
+    assert any(re.search(said, note) for note in notes)
 
 
 def test_an_override_of_the_steps_a_year_keeps_the_variance_of_a_step(here: Path) -> None:

@@ -69,7 +69,19 @@ class FilteredHistorical:
         scaled = (deviation * np.sqrt(self.garch.start))[:, None] * residuals.values
         mean = mean_move(market, years / steps, carry, self.drift, np.log(np.exp(scaled) @ weight))
         means = mean - deviation * expected(residuals, weight, self.garch, steps)
-        return Law(residuals, means, deviation, garch=self.garch)
+        return Law(residuals, means, deviation, garch=self.garch, notes=self._notes(residuals, weight, market, steps))
+
+    def _notes(self, residuals: Residuals, weight: Floats, market: Market, steps: int) -> tuple[str, ...]:
+        square = residuals.values**2
+        up, down = square @ weight, np.where(residuals.values < 0, square, 0.0) @ weight
+        persistence = self.garch.alpha * up + self.garch.gamma * down + self.garch.beta
+        grows = [name for name, p in zip(market.factors.name, persistence, strict=True) if p > 1 + 1e-9]
+        if steps == 1 or not grows:
+            return ()
+        return (
+            f"filtered_historical: under stressed dates the variance of {', '.join(grows)} grows from step to step "
+            f"(persistence up to {persistence.max():.4f})",
+        )
 
     def _pool(self) -> tuple[Residuals, Floats]:
         """Residuals of the dates that may be drawn, and their probabilities.

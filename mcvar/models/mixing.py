@@ -40,7 +40,7 @@ class Mixing:
         return np.stack([table(m[d]) for table, d in zip(self.tables, self.draw, strict=True)])[self.group]
 
     def shrinkage(self) -> Floats:
-        """E[s_i s_j] of the scales of groups, [M, M]: 1 on the diagonal, and below 1 between groups."""
+        """E[s_i s_j] of the scales of groups, [M, M]: below 1 between groups, and on the diagonal for a dof near 2."""
         m = np.linspace(-ScaleTable.LIMIT, ScaleTable.LIMIT, 4 * ScaleTable.NODES - 3)
         weight = np.exp(-0.5 * m * m)
         weight /= weight.sum()

@@ -102,6 +102,19 @@ class StudentT:
 
     def _notes(self, market: Market, heavy: list[int], mixing: Mixing | None) -> tuple[str, ...]:
         notes = []
+        if self.marginals is not None:
+            notes.append(
+                "student_t with marginals: the market's correlation is that of the copula; correlations of moves are "
+                "lower "
+                "where marginals differ much"
+            )
+        kept = 1.0 if mixing is None else float(np.diag(mixing.shrinkage()).min())
+        if kept < 0.995:
+            notes.append(
+                f"student_t with a dof near 2: moves have {kept:.2f} of the market's variance, the rest lies beyond "
+                "what "
+                "random numbers of 53 bits reach"
+            )
         if self.groups and mixing is not None:
             used = np.unique(mixing.group)
             least = mixing.shrinkage()[np.ix_(used, used)].min()

@@ -15,11 +15,12 @@ from scipy.special import ndtr
 from mcvar.book import Book
 from mcvar.engines import Reference
 from mcvar.engines.rows import Rows
-from mcvar.market import Market, Shock, moved
+from mcvar.market import Market
 from mcvar.models import Drift, Gaussian, Law
 from mcvar.models.paths import Statistic, Watched
 from mcvar.pricing.black import black76
 from mcvar.scenarios import BLOCK, Simulated
+from mcvar.shocks import Shock, moved
 
 Floats = NDArray[np.float64]
 MakeMarket = Callable[..., Market]

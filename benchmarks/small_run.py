@@ -13,11 +13,11 @@ from mcvar.engines import choose
 from mcvar.market import Market
 from mcvar.models import FilteredHistorical, Heston, HestonParameters, Merton, ShockModel, StudentT
 from mcvar.models.jumps import JumpRates
-from mcvar.models.paths import Statistic, Watched
 from mcvar.models.volatility import Garch
 from mcvar.precision import Precision
 from mcvar.scenarios import Simulated
 from mcvar.sweep import sweep
+from mcvar.watched import Statistic, Watched
 
 
 def models(market: Market) -> dict[str, ShockModel]:

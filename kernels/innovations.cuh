@@ -11,6 +11,11 @@ namespace mcvar {
 
 using Lane = double[LANES];
 
+MCVAR_FN uint64_t scenario_of(const Work &w, int64_t start, int64_t stop, int64_t column) {
+    if (w.index == nullptr) return static_cast<uint64_t>(start + column);
+    return static_cast<uint64_t>(w.index[start + column < stop ? start + column : stop - 1]);
+}
+
 // Draw `draw` of a stream in a step.
 MCVAR_FN double uniform_of(const Law &l, uint64_t scenario, uint32_t stream, int64_t step, int64_t draw) {
     const Words w = philox(static_cast<uint32_t>(scenario), static_cast<uint32_t>(scenario >> 32),

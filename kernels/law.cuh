@@ -10,8 +10,10 @@
 
 namespace mcvar {
 
-enum Stream : uint32_t { NORMALS = 0, MIXING = 1, VARIANCE = 2, JUMP_COUNT = 3, JUMP_SIZE = 4, BOOTSTRAP = 5 };
-enum Statistic : int64_t { LAST = 0, MINIMUM = 1, MAXIMUM = 2, AVERAGE = 3 };
+enum Stream : uint32_t { NORMALS = 0, MIXING = 1, VARIANCE = 2, JUMP_COUNT = 3, JUMP_SIZE = 4, BOOTSTRAP = 5, LEAST = 6, GREATEST = 7 };
+enum Statistic : int64_t {
+    LAST = 0, MINIMUM = 1, MAXIMUM = 2, AVERAGE = 3, LOG_AVERAGE = 4, INTEGRAL = 5, LOG_INTEGRAL = 6, BRIDGE_MINIMUM = 7, BRIDGE_MAXIMUM = 8
+};
 
 // A pair of drivers: which draws of the generator.
 struct Pair {
@@ -25,7 +27,7 @@ struct Garch {
 
 // The constants of a step of Andersen's scheme (mcvar/models/variance.py).
 struct Variance {
-    double start, decay, mean, c1, c2, k0, k1, k2, k3, a, rho, rest;
+    double start, decay, mean, c1, c2, k0, k1, k2, k3, a, rho, rest, years;
     int64_t martingale;
 };
 
@@ -35,9 +37,9 @@ struct Jump {
     int64_t begin, end;
 };
 
-// A statistic over the steps up to `step`, carried as the move in row `row` that leads to it.
+// A statistic over every so many steps from `first` to `step`, carried as the move in row `row` that leads to it.
 struct Watched {
-    int64_t statistic, step, row, shock;
+    int64_t statistic, step, first, every, row, shock;
 };
 
 struct Law {

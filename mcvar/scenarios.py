@@ -35,8 +35,13 @@ class Scenarios(Protocol):
         """The stochastic variances of the law, if it has them."""
         ...
 
-    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
-        """Moves from today to the end of each step, [F, stop - start], and the variances there, [U, stop - start]."""
+    @property
+    def seed(self) -> int:
+        """Of the generator; 0 where nothing is drawn but what is watched of paths."""
+        ...
+
+    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats, Floats]]:
+        """Moves from today to the end of each step, the variances there, and the spread: see `Law.path`."""
         ...
 
 
@@ -72,7 +77,7 @@ class Simulated:
         """See `Scenarios.variance`."""
         return self.law.variance
 
-    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
+    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats, Floats]]:
         """See `Scenarios.path`."""
         return self.law.path(self.seed, start, stop)
 
@@ -99,6 +104,7 @@ class Explicit:
     shocks: Floats
     steps: int = 1
     variance: Variance | None = None
+    seed: int = 0
 
     @classmethod
     def of(cls, rows: ArrayLike) -> Explicit:
@@ -116,12 +122,17 @@ class Explicit:
         """N."""
         return int(self.shocks.shape[1])
 
-    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
+    @property
+    def spread(self) -> Floats:
+        """Root mean square of each factor's moves, [F]."""
+        return np.asarray(np.sqrt(np.mean(self.shocks**2, axis=1)))
+
+    def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats, Floats]]:
         """See `Scenarios.path`; beyond the last scenario the moves are 0, which fills whole blocks."""
         moves = np.zeros((len(self.shocks), stop - start))
         given = self.shocks[:, start:stop]
         moves[:, : given.shape[1]] = given
-        yield moves, np.zeros((0, stop - start))
+        yield moves, np.zeros((0, stop - start)), self.spread[:, None]
 
     def moves(self, start: int, stop: int) -> Floats:
         """Moves over the horizon, [F, stop - start]."""

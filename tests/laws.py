@@ -21,9 +21,9 @@ from mcvar.models import (
     StudentT,
 )
 from mcvar.models.jumps import JumpRates
-from mcvar.models.paths import Statistic, Watched
 from mcvar.models.student_t import Group
 from mcvar.models.volatility import Garch
+from mcvar.watched import Statistic, Watched
 
 Floats = NDArray[np.float64]
 SIZE = 9  # factors of that market
@@ -88,4 +88,5 @@ def every_law(market: Market, name: str, years: float) -> Law:
 def everything_watched(name: str) -> list[Watched]:
     """Each statistic of a price, a volatility, a simple and an absolute factor, to the end and to a step on the way."""
     steps = sorted({max(1, STEPS[name] // 2), STEPS[name]})
-    return [Watched(f, s, step) for f in (4, 0, 3, 5) for s in Statistic for step in steps]
+    parts = [Watched(0, s, steps[-1], first=steps[0], every=2) for s in Statistic if steps[0] > 1]
+    return [*(Watched(f, s, step) for f in (4, 0, 3, 5) for s in Statistic for step in steps), *parts]

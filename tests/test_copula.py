@@ -169,7 +169,7 @@ def test_independent_and_comonotone_scales(make_market: MakeMarket) -> None:
 def test_steps_are_independent(make_market: MakeMarket) -> None:
     market = prices(make_market, "AB", 0.5)
     law = StudentT(4.0, marginals=[SAMPLE, None]).law(market, YEARS, np.zeros(2), 3)
-    path = [x for x, _ in law.path(3, 0, 100_000)]
+    path = [x for x, *_ in law.path(3, 0, 100_000)]
     steps = np.diff(np.stack([np.zeros_like(path[0]), *path]), axis=0)
     for f in range(2):
         for transform in (np.asarray, np.abs):

@@ -38,7 +38,7 @@ def law_of(make_market: MakeMarket, model: FilteredHistorical, steps: int = 1, *
 def innovations(law: Law, count: int = COUNT, seed: int = 23) -> Floats:
     """Innovations of each step, found again from the moves alone and the recursion of the variance, [steps, F, N]."""
     found, before, h = [], np.zeros((3, count)), np.tile(GARCH.start[:, None], count)
-    for mean, (x, _) in zip(law.mean, law.path(seed, 0, count), strict=True):
+    for mean, (x, *_) in zip(law.mean, law.path(seed, 0, count), strict=True):
         e = x - before - mean[:, None]
         found.append(e / np.sqrt(h))
         news = GARCH.alpha[:, None] + GARCH.gamma[:, None] * (e < 0)

@@ -81,7 +81,7 @@ def test_long_run() -> None:
 
 def test_a_step_is_drawn_at_the_variance_of_the_last(make_market: MakeMarket) -> None:
     law = law_of(daily(make_market), GjrGarch(GARCH), 4)
-    x = np.stack([np.zeros((3, 5000)), *(x for x, _ in law.path(2, 0, 5000))])
+    x = np.stack([np.zeros((3, 5000)), *(x for x, *_ in law.path(2, 0, 5000))])
     h = np.tile(GARCH.start[:, None], 5000)
     for step in range(4):
         e = x[step + 1] - x[step]
@@ -134,7 +134,7 @@ def test_quantiles_of_archs_simulation(make_market: MakeMarket, innovations: str
     start = np.array([forecast.variance.to_numpy()[-1, 0] / 1e4])
     garch = Garch(omega=np.array([p["omega"] / 1e4]), start=start, **one)
     mine = GjrGarch(garch, dof=() if innovations == "normal" else (float(p["nu"]),))
-    ours = [x[0] for x, _ in law_of(daily(make_market, "A", None), mine, 10).path(6, 0, count)]
+    ours = [x[0] for x, *_ in law_of(daily(make_market, "A", None), mine, 10).path(6, 0, count)]
     for days in (1, 10):
         for level in (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999):
             # Where their quantile stands in our sample: both have binomial errors.

@@ -204,7 +204,7 @@ def test_the_variance_moves_implied_volatilities(make_market: MakeMarket, make_b
     engine = Reference(market, book, Simulated(law, count, seed=4), horizon)
     pnl = dict(zip(book.row, engine.pnl(0, count), strict=True))
     moves = engine.moves(0, count)
-    *_, (x, v) = law.path(4, 0, count)
+    *_, (x, v, _) = law.path(4, 0, count)
     np.testing.assert_allclose(moves, np.concatenate([x, v]), rtol=1e-9, atol=1e-12)
 
     def expected_variance(v: Floats, tau: float) -> Floats:

@@ -99,7 +99,7 @@ def test_variance_after_one_step(make_market: MakeMarket, p: HestonParameters, y
 def test_variance_over_many_steps(make_market: MakeMarket, p: HestonParameters) -> None:
     years, law = 1.0, law_of(one(make_market), p, Drift.zero, 1.0, 16)
     for at in (STEP, 2 * STEP):
-        *_, (_, v) = law.path(21, at, at + STEP)
+        *_, (_, v, _) = law.path(21, at, at + STEP)
         mean, second = cir_moments(p, years)
         assert near(v[0], mean)
         assert near((v[0] - mean) ** 2, second)  # each step has the exact two moments given the last, so many have

@@ -16,7 +16,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Each room may import the rooms before it, and itself.
 ORDER = [
-    {"errors"}, {"columns", "philox", "shocks"}, {"pricing"}, {"history", "correlation"}, {"estimators"}, {"market"},
+    {"errors"}, {"columns", "philox", "shocks", "watched"}, {"pricing"}, {"history", "correlation"}, {"estimators"}, {"market"},
     {"currencies", "pillars", "instruments"}, {"terms"}, {"book"}, {"models"},
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"measures", "provenance"},
     {"shards", "sweep"}, {"memory", "rescreen"}, {"jobs"}, {"market_config", "model_config", "model_settings", "fit"},
@@ -30,6 +30,7 @@ P_AND_L = {
     "pricing",
     "market",
     "shocks",
+    "watched",
     "currencies",
     "pillars",
     "instruments",

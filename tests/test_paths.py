@@ -17,15 +17,38 @@ from mcvar.engines import Reference
 from mcvar.engines.rows import Rows
 from mcvar.market import Market
 from mcvar.models import Drift, Gaussian, Law
-from mcvar.models.paths import Statistic, Watched
 from mcvar.pricing.black import black76
 from mcvar.scenarios import BLOCK, Simulated
 from mcvar.shocks import Shock, moved
+from mcvar.watched import Statistic, Watched
 
 Floats = NDArray[np.float64]
 MakeMarket = Callable[..., Market]
 MakeBook = Callable[..., Book]
-REDUCE = {Statistic.minimum: np.min, Statistic.maximum: np.max, Statistic.average: np.mean}
+
+
+def reduced(statistic: Statistic, levels: Floats, today: float, bound: Floats) -> Floats:
+    """What a statistic makes of the levels after each step [T, N]; of a bridge, a bound."""
+    path = np.concatenate([np.full((1, levels.shape[1]), today), levels])
+    with np.errstate(divide="ignore"):  # levels of absolute and simple shocks reach 0
+        logs = np.log(np.maximum(path / today, 0.0))
+    match statistic:
+        case Statistic.minimum:
+            return np.asarray(levels.min(axis=0))
+        case Statistic.maximum:
+            return np.asarray(levels.max(axis=0))
+        case Statistic.average:
+            return np.asarray(levels.mean(axis=0))
+        case Statistic.log_average:
+            return np.asarray(today * np.exp(logs[1:].mean(axis=0)))
+        case Statistic.integral:
+            return np.asarray(np.trapezoid(path, axis=0) / len(levels))
+        case Statistic.log_integral:
+            return np.asarray(today * np.exp(np.trapezoid(logs, axis=0) / len(levels)))
+        case Statistic.bridge_minimum:
+            return np.minimum(bound, path.min(axis=0))
+        case _:
+            return np.maximum(bound, path.max(axis=0))
 
 
 def level_of(market: Market, f: int, x: Floats) -> Floats:
@@ -44,24 +67,53 @@ def test_statistics_are_those_of_the_path(every_market: Market, name: str) -> No
     count, market = 3000, every_market
     law = every_law(market, name, 0.2)
     assert law.steps == STEPS[name]
-    watched = tuple(everything_watched(name))
+    watched = tuple(each for each in everything_watched(name) if each.first == 1)
     path = list(law.path(1, 0, count))
     rows = Rows(market, watched, law.variance, 0.2 / law.steps, law.steps)
     moves = rows.moves(Simulated(law, count), 0, count)
-    x, v = path[-1]
+    x, v, _ = path[-1]
     size = len(market.factors)
     assert moves.shape == (len(rows), count) == (size + len(watched) + len(v), count)
     np.testing.assert_array_equal(moves[:size], x)
     np.testing.assert_array_equal(moves[size + len(watched) :], v)
     for row, each in zip(moves[size:], watched, strict=False):
-        levels = level_of(market, each.factor, np.stack([x[each.factor] for x, _ in path[: each.step]]))
+        levels = level_of(market, each.factor, np.stack([x[each.factor] for x, *_ in path[: each.step]]))
         kept = moved(market.factors.shock[each.factor], market.factors.level[each.factor], row)
         if each.statistic is Statistic.last:
             np.testing.assert_array_equal(row, path[each.step - 1][0][each.factor])
         else:
-            np.testing.assert_allclose(kept, REDUCE[each.statistic](levels, axis=0), rtol=1e-12, atol=1e-12)
+            want = reduced(each.statistic, levels, market.factors.level[each.factor], kept)
+            np.testing.assert_allclose(kept, want, rtol=1e-11, atol=1e-12)
     later = rows.moves(Simulated(law, count), BLOCK, 2 * BLOCK)  # a block alone; BLAS rounds by shape
     np.testing.assert_allclose(later, moves[:, BLOCK : 2 * BLOCK], rtol=1e-9, atol=1e-12)
+
+
+def test_statistics_of_some_of_the_steps(every_market: Market) -> None:
+    count, market = 500, every_market
+    law = every_law(market, "heston", 0.2)
+    asked = [
+        Watched(0, Statistic.minimum, 8, first=2, every=3), Watched(0, Statistic.maximum, 10, first=10),
+        Watched(0, Statistic.average, 9, first=3, every=2), Watched(0, Statistic.integral, 7, first=4),
+    ]  # fmt: skip
+    path = np.stack([level_of(market, 0, x[0]) for x, *_ in law.path(1, 0, count)])
+    moves = Rows(market, tuple(asked), law.variance, 0.02, 10).moves(Simulated(law, count), 0, count)
+    kept = [level_of(market, 0, row) for row in moves[len(market.factors) :]]
+    np.testing.assert_allclose(kept[0], path[[1, 4, 7]].min(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(kept[1], path[9], rtol=1e-12)
+    np.testing.assert_allclose(kept[2], path[[2, 4, 6, 8]].mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(kept[3], np.trapezoid(path[2:7], axis=0) / 4, rtol=1e-12)
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_a_bridge_has_the_law_of_a_path_that_is_always_watched(make_market: MakeMarket, steps: int) -> None:
+    """Of a Brownian motion without drift: P(min <= -m) = 2 Phi(-m), and the mirror image."""
+    market = make_market([{"factor": "A", "level": 100.0, "volatility": 0.2}])
+    law = Gaussian().law(market, 1.0, np.zeros(1), steps)
+    count, depth = 400_000, np.array([0.05, 0.5, 1.0, 2.0]) * 0.2
+    for statistic, side in ((Statistic.bridge_minimum, -1), (Statistic.bridge_maximum, 1)):
+        reached = (side * running(market, law, statistic, count)[:, None] >= depth).mean(axis=0)
+        want = 2 * ndtr(-depth / 0.2)
+        assert (np.abs(reached - want) < 4 * np.sqrt(want * (1 - want) / count)).all()
 
 
 def running(market: Market, law: Law, statistic: Statistic, count: int) -> Floats:
@@ -144,7 +196,7 @@ def black(spot: Floats, kind: str, left: float) -> Floats:
 def test_settlement_at_the_step_of_expiry(make_market: MakeMarket, make_book: MakeBook, shock: str, steps: int) -> None:
     engine = on_the_way(make_market, make_book, shock, HORIZON, steps)
     law = engine.scenarios.law  # type: ignore[attr-defined]
-    path = [level_of(engine.market, 0, x[0]) for x, _ in law.path(2, 0, 2000)]
+    path = [level_of(engine.market, 0, x[0]) for x, *_ in law.path(2, 0, 2000)]
     pnl = dict(zip(engine.book.row, engine.pnl(0, 2000), strict=True))
     today = np.array([50.0])
     for expiry, step in SETTLED.items():

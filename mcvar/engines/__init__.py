@@ -18,9 +18,9 @@ from mcvar.engines.launcher import Launcher
 from mcvar.engines.reference import Reference
 from mcvar.errors import SettingError
 from mcvar.market import Market
-from mcvar.models.paths import Watched
 from mcvar.precision import Precision
 from mcvar.scenarios import Scenarios
+from mcvar.watched import Watched
 
 __all__ = ["Device", "Engine", "EngineChoice", "HostLauncher", "Launcher", "Precision", "Reference", "choose"]
 

@@ -28,9 +28,9 @@ from mcvar.engines.reference import Reference, check_finite, not_finite
 from mcvar.engines.segments import Segments
 from mcvar.errors import McvarError, SettingError
 from mcvar.market import Market
-from mcvar.models.paths import Watched
 from mcvar.precision import Precision
 from mcvar.scenarios import Scenarios
+from mcvar.watched import Watched
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

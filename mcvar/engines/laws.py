@@ -44,9 +44,9 @@ STATE = np.dtype(_fields("step *z *y *scale *common *date *h *x *price"))
 _PAIR = np.dtype(_fields("stream block"))
 _GARCH = np.dtype(_fields(".omega .alpha .gamma .beta .start .half"))
 _CONSTANTS = ("decay", "mean", "c1", "c2", "k0", "k1", "k2", "k3", "a", "rho", "rest")
-_VARIANCE = np.dtype(_fields(" ".join(f".{name}" for name in ("start", *_CONSTANTS)) + " martingale"))
+_VARIANCE = np.dtype(_fields(" ".join(f".{name}" for name in ("start", *_CONSTANTS)) + " .years martingale"))
 _JUMP = np.dtype(_fields(".common_mean .common_deviation .own_mean .own_deviation begin end"))
-_WATCHED = np.dtype(_fields("statistic step row shock"))
+_WATCHED = np.dtype(_fields("statistic step first every row shock"))
 SHOCK = {Shock.log: 1, Shock.simple: 2, Shock.absolute: 3}
 
 
@@ -60,7 +60,8 @@ def law_columns(scenarios: Scenarios, rows: Rows) -> Columns:
     """
     watched = watched_columns(rows)
     if isinstance(scenarios, Explicit):
-        return {"steps": 1, "given": scenarios.count, "moves": scenarios.shocks, **watched}
+        given = {"given": scenarios.count, "moves": scenarios.shocks, "deviation": scenarios.spread}
+        return {"steps": 1, **given, **watched}
     if not isinstance(scenarios, Simulated):
         raise SettingError("the kernels know simulated and given scenarios: take engine=numpy for any other")
     law = scenarios.law
@@ -95,7 +96,8 @@ def watched_columns(rows: Rows) -> Columns:
     table = np.zeros(max(len(order), 1), dtype=_WATCHED)
     for at, s in enumerate(order):
         watched = rows.watched[s]
-        table[at] = (watched.statistic.value, watched.step, len(factors) + s, SHOCK[factors.shock[watched.factor]])
+        shock = SHOCK[factors.shock[watched.factor]]
+        table[at] = (watched.statistic.value, watched.step, watched.first, watched.every, len(factors) + s, shock)
     begin = np.searchsorted([rows.watched[s].factor for s in order], np.arange(len(factors) + 1))
     return {"watched": table, "watched_begin": begin}
 
@@ -174,7 +176,7 @@ def _variances(variance: Variance, factors: int) -> Columns:
     table = np.zeros(len(variance.price), dtype=_VARIANCE)
     for name, values in {"start": variance.start, **variance.constants}.items():
         table[name] = values
-    table["martingale"] = variance.martingale
+    table["years"], table["martingale"] = variance.years, variance.martingale
     of = np.full(factors, -1)
     of[variance.price] = np.arange(len(variance.price))
     return {"variances": len(table), "variance": table, "variance_of": of}

@@ -24,8 +24,8 @@ from mcvar.engines.levels import Levels, ratio
 from mcvar.engines.rows import Rows
 from mcvar.errors import McvarError
 from mcvar.market import Market
-from mcvar.models.paths import Watched
 from mcvar.scenarios import BLOCK, Scenarios
+from mcvar.watched import Watched
 
 Floats = NDArray[np.float64]
 PANEL = 2048  # instruments valued before their P&L is added up: 16 MB of dv a worker

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from mcvar.instruments import Instruments, Kind
 from mcvar.market import Market
-from mcvar.models.paths import Statistic, Watched, Watcher
+from mcvar.models.paths import Watcher
 from mcvar.models.variance import Variance
+from mcvar.philox import uniforms
 from mcvar.scenarios import Scenarios
+from mcvar.watched import Statistic, Watched
 
 Floats = NDArray[np.float64]
 Implied = tuple[int, float, float]  # row of a variance; first and second of `Variance.implied`
@@ -85,10 +87,14 @@ class Rows:
 
     def moves(self, scenarios: Scenarios, start: int, stop: int) -> Floats:
         """All rows of scenarios [start, stop), [F + S + U, stop - start]."""
-        watcher = Watcher(self.market, self.watched, stop - start)
-        end: tuple[Floats, Floats] = (np.zeros((0, 0)), np.zeros((0, 0)))
+        size = len(self.market.factors)
+        watcher = Watcher(
+            self.market, self.watched, stop - start,
+            lambda stream, step: uniforms(scenarios.seed, start, stop, size, stream=stream, step=step),
+        )  # fmt: skip
+        end = (np.zeros((0, 0)),) * 3
         for step, end in enumerate(scenarios.path(start, stop), 1):
-            watcher.see(step, end[0])
+            watcher.see(step, end[0], end[2])
         return np.concatenate([end[0], watcher.moves, end[1]])
 
     def still(self) -> Floats:

@@ -11,8 +11,8 @@ from mcvar.book import Book
 from mcvar.engines import EngineChoice
 from mcvar.errors import CapacityError
 from mcvar.market import Market
-from mcvar.models.paths import Statistic, Watched
 from mcvar.scenarios import Scenarios
+from mcvar.watched import Statistic, Watched
 
 Floats = NDArray[np.float64]
 QUANTILES = (0.001, 0.01, 0.05, 0.5, 0.95, 0.99, 0.999)

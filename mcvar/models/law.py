@@ -70,8 +70,11 @@ class Law:
             variance = variance + self.jumps.variance
         return np.sqrt(variance)
 
-    def path(self, seed: int, start: int, stop: int) -> Iterator[tuple[Floats, Floats]]:
-        """Moves from today to the end of each step [F, N], and the variances there [U, N]."""
+    def path(self, seed: int, start: int, stop: int) -> Iterator[tuple[Floats, Floats, Floats]]:
+        """Moves from today to the end of each step [F, N], the variances there [U, N], and the spread of the step.
+
+        The spread is the standard deviation of the step's moves without jumps, seen from its start, [F, N] or [F, 1].
+        """
         size, count = len(self.deviation), stop - start
         x = np.zeros((size, count))
         h = None if self.garch is None else np.broadcast_to(self.garch.start[:, None], x.shape)
@@ -80,22 +83,26 @@ class Law:
             v = np.broadcast_to(self.variance.start[:, None], (len(self.variance.price), count))
         for step in range(self.steps):
             eta = self.innovations.draw(seed, start, stop, step)
-            moved = self.deviation[:, None] * eta
+            spread = self.deviation[:, None]
             if self.garch is not None and h is not None:
-                moved *= np.sqrt(h)
+                spread = spread * np.sqrt(h)
+            moved = spread * eta
+            if self.garch is not None and h is not None:
                 if self.convexity is not None:
                     moved -= (self.convexity * self.deviation**2)[:, None] * h
                 h = self.garch.next(h, eta)
             if self.variance is not None:
                 z, rest = self.variance.innovations(seed, start, stop, step, eta)
+                spread = np.broadcast_to(spread, x.shape).copy()
+                spread[self.variance.price] = np.sqrt(v * self.variance.years)
                 v, moved[self.variance.price] = self.variance.next(v, z, rest)
             moved += self.mean[step][:, None]
             if self.jumps is not None:
                 moved += self.jumps.draw(seed, start, stop, step)
             x = x + moved
-            yield x, v
+            yield x, v, spread
 
     def moves(self, seed: int, start: int, stop: int) -> Floats:
         """Moves x over the horizon of scenarios [start, stop), [F, stop - start]."""
-        *_, (x, _) = self.path(seed, start, stop)
+        *_, (x, *_) = self.path(seed, start, stop)
         return x

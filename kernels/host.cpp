@@ -14,6 +14,7 @@
 static int omp_get_thread_num() { return 0; }
 #endif
 
+#include "contracts.cuh"
 #include "tail.cuh"
 
 using namespace mcvar;
@@ -70,7 +71,17 @@ static void walk(const Plan &p, Work &w, int64_t start, int64_t stop, int64_t at
 
 // The change of value of every instrument.
 static void value(const Plan &p, const Work &w, int64_t at) {
-    for (int64_t g = 0; g < p.groups; ++g) value_group(p, w, p.group[g], at);
+    for (int64_t g = 0; g < p.groups; ++g) {
+        const Group &group = p.group[g];
+        switch (group.family) {
+            case DIGITAL: value_contracts<digital_contract>(p, w, group, at); break;
+            case BARRIER: value_contracts<barrier_contract>(p, w, group, at); break;
+            case ASIAN: value_contracts<asian_contract>(p, w, group, at); break;
+            case AMERICAN: value_american(p, w, group, at); break;
+            case AMERICAN_TABLE: value_american_table(p, w, group, at); break;
+            default: value_group(p, w, group, at);
+        }
+    }
 }
 
 // The sum of every segment's positions.

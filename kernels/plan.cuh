@@ -47,15 +47,20 @@ using Index = int64_t;
 #endif
 
 enum Shock : int64_t { NO_PRICE = 0, LOG = 1, SIMPLE = 2, ABSOLUTE = 3 };
-enum Family : int64_t { OPTION = 0, INTRINSIC = 1, FORWARD = 2, SPOT = 3, CASH = 4 };
+enum Family : int64_t { OPTION = 0, INTRINSIC = 1, FORWARD = 2, SPOT = 3, CASH = 4, DIGITAL = 5, BARRIER = 6, ASIAN = 7, AMERICAN = 8, AMERICAN_TABLE = 9 };
+constexpr int FAMILIES = 5;  // of contracts, from DIGITAL on
 
 // Instruments that share their scenario vectors. Of options, [begin, direct) have a formula and [direct, end) are twins.
 struct Group {
     int64_t family, underlying, up, down, inverse, margined;
-    int64_t row, variance;  // of the price that they are valued at; of a stochastic variance, or -1
+    int64_t row, path, variance;  // of the price that they are valued at; of a statistic, of a stochastic variance, or -1
     int64_t begin, direct, end;
+    int64_t table;         // of American options
     int64_t pillar[4];     // first pillar of its volatility, carry and rate; end
     double left;           // years to expiry at the horizon
+    double reach;          // years to the delivery of what they are on: `left` for options on the spot, 0 for contracts on it
+    double growth;         // of contracts on a future: that of its price over the spot's; else 1
+    double dividends, base;  // off the price at the horizon; today's price less its own
     double first, second;  // squared factor of the implied volatility = first + second v
 };
 
@@ -85,6 +90,19 @@ struct Linear {
     double multiplier, carry_factor, forward_0, cost, value_0;
 };
 
+// A contract: what all have, and the record of its family.
+struct Contract {
+    double strike, sign, volatility, rate, carry, multiplier, premium, value_0;
+    double term[10];
+};
+
+// Premiums of American puts with one rate and yield to expiry: see american_table.cuh.
+struct Table {
+    double first, inverse_step, least, most;  // of ln s: first node, 1 / step; s of the first and of the last node
+    double drift, growth, discount;           // of the forward to expiry: its logarithm's, its own; discounting
+    int64_t at;                               // its first coefficient
+};
+
 struct alignas(2 * sizeof(REAL)) Position {
     REAL quantity;
     Index at;  // instrument; in chunks: byte offset of its values in the chunk
@@ -104,6 +122,11 @@ struct Plan {
     const Formula *formula;  // [I]
     const Twin *twin;        // [I]
     const Linear *linear;    // [I]
+    const Contract *contract;  // of the instruments from `contracts_from` on
+    int64_t contracts_from;
+    const Table *table;
+    const double *spline;  // coefficients
+    int64_t family_begin[FAMILIES + 1];  // first group of each family of contracts; end
     // quantities. A segment is a part of a row, short enough for one thread to add up; without chunks its positions are
     // [segment_begin[s], segment_begin[s + 1]). With chunks of `chunk` instruments (see add_up.cu) they stand in runs:
     // of 28 segments, in one chunk; run_count has the number of each segment.

@@ -17,8 +17,10 @@
 
 #if defined(__CUDACC__)
 #define MCVAR_FN __host__ __device__ __forceinline__
+#define MCVAR_CALLED static __host__ __device__ __noinline__  // of very long formulas: compiled once
 #else
 #define MCVAR_FN static inline __attribute__((always_inline))
+#define MCVAR_CALLED static __attribute__((noinline))
 #endif
 
 #if defined(__CUDACC_RTC__)  // NVRTC has no standard headers
@@ -49,6 +51,7 @@ constexpr int LANES = 16 / static_cast<int>(sizeof(REAL));
 constexpr int TILE = 256 / static_cast<int>(sizeof(REAL));
 #define FOR_LANES _Pragma("unroll") for (int n = 0; n < LANES; ++n)
 #define MCVAR_NOT_UNROLLED _Pragma("unroll 1")
+#define FOR_LANES_IN_TURN _Pragma("unroll 1") for (int n = 0; n < LANES; ++n)  // of long formulas: one copy, fewer registers
 #else
 #ifndef BLOCK
 #define BLOCK (256 / static_cast<int>(sizeof(REAL)))  // scenarios at once on the host: 2,000 instruments fill half a cache
@@ -56,6 +59,7 @@ constexpr int TILE = 256 / static_cast<int>(sizeof(REAL));
 constexpr int LANES = BLOCK, TILE = BLOCK;
 #define FOR_LANES _Pragma("omp simd") for (int n = 0; n < LANES; ++n)
 #define MCVAR_NOT_UNROLLED
+#define FOR_LANES_IN_TURN FOR_LANES
 #endif
 
 #if defined(__CUDA_ARCH__)

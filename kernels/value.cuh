@@ -51,10 +51,12 @@ MCVAR_FN void conversion(const Plan &p, const Work &w, int64_t up, int64_t down,
 // ln g and g of the forward: its growth over today's, carry moves included.
 MCVAR_FN void growth(const Plan &p, const Work &w, const Group &group, int64_t at, Lane &log_g, Lane &g) {
     const int64_t u = group.underlying;
-    const double level = p.level[u];
     load(p, w.state.price, group.row, at, g);
-    FOR_LANES { g[n] /= level; }
-    if (p.shock[u] == LOG) {
+    if (group.dividends != 0.0) {
+        FOR_LANES { g[n] -= group.dividends; }
+    }
+    FOR_LANES { g[n] /= group.base; }
+    if (p.shock[u] == LOG && group.dividends == 0.0) {
         load(p, w.state.x, group.row, at, log_g);
     } else {
         FOR_LANES { log_g[n] = g[n] > 0.0 ? log_exact(g[n]) : -infinity(); }
@@ -62,8 +64,8 @@ MCVAR_FN void growth(const Plan &p, const Work &w, const Group &group, int64_t a
     Lane carry;
     if (shift(p, w, group, 1, at, carry)) {
         FOR_LANES {
-            log_g[n] += carry[n] * group.left;
-            g[n] *= exp_(carry[n] * group.left);
+            log_g[n] += carry[n] * group.reach;
+            g[n] *= exp_(carry[n] * group.reach);
         }
     }
 }
@@ -153,6 +155,9 @@ MCVAR_FN void value_linear(const Plan &p, const Work &w, const Group &group, int
     Lane price, carry, rate;
     FOR_LANES { price[n] = 1.0; }
     if (group.family != CASH) load(p, w.state.price, group.row, at, price);
+    if (group.dividends != 0.0) {
+        FOR_LANES { price[n] -= group.dividends; }
+    }
     if (shift(p, w, group, 1, at, carry)) {
         FOR_LANES { price[n] *= exp_(carry[n] * group.left); }
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mcvar import build, measures
 from mcvar.config import Config, VarJob, option_name
 from mcvar.engines import EngineChoice, choose
+from mcvar.engines.audit import audit_american
 from mcvar.engines.laws import law_memory
 from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs import var
@@ -80,6 +81,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         keep=config.output.tail_rows,
     )
     _log.info("%s %s: %s", engine.name, engine.precision.value, planned)
+    audit = audit_american(market, book, given.scenarios, given.horizon.decay)
     result = var.run(
         market,
         book,
@@ -96,6 +98,15 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     notes = [*market.notes, *given.notes]
     if result.settling:
         notes.append(f"{result.settling} held instruments expire inside the horizon and settle at its prices")
+    knocked = [name for name, yes in zip(book.instruments.name, book.instruments.term["knocked"], strict=True) if yes]
+    if knocked:
+        names = ", ".join(knocked[:10]) + (", ..." if len(knocked) > 10 else "")
+        notes.append(f"{len(knocked)} barriers are touched today: {names}: what knocks out is worth its rebate")
+    if audit is not None and audit.exactly:
+        notes.append(
+            f"{audit.exactly} American options are solved exactly in every scenario, which is slow: "
+            "rates move, they have two exercise boundaries or no volatility, or pricing.american=exact"
+        )
     notes += _precision_notes(engine, result)
     settings = plain(config)
     record = {
@@ -134,6 +145,8 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "tile": planned.chunk,
         "planned_memory_gb": round(planned.memory / 1e9, 3),
         "settling_inside_horizon": result.settling,
+        "knocked_today": knocked,
+        "american": None if audit is None else dataclasses.asdict(audit),
         "notes": notes,
         "revaluations": result.revaluations,
         "timings": {

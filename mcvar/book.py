@@ -18,6 +18,7 @@ from mcvar.currencies import conversion, invertible
 from mcvar.errors import InputError, SettingError
 from mcvar.instruments import Instruments, take
 from mcvar.market import FactorKind, Market
+from mcvar.pricing.settings import DEFAULT, Pricing
 from mcvar.terms import resolve_instruments
 
 Floats = NDArray[np.float64]
@@ -46,6 +47,8 @@ class Book:
         Lines in the position table.
     accounts : int
         The first so many rows hold positions of their own; then come parents that do not, then `*`.
+    pricing : Pricing
+        How contracts are priced.
     """
 
     instruments: Instruments
@@ -56,9 +59,17 @@ class Book:
     kind: tuple[str, ...]
     positions: int
     accounts: int
+    pricing: Pricing = DEFAULT
 
 
-def resolve(instruments: Columns, positions: Columns, market: Market, accounts: Columns | None = None) -> Book:
+def resolve(
+    instruments: Columns,
+    positions: Columns,
+    market: Market,
+    accounts: Columns | None = None,
+    *,
+    pricing: Pricing = DEFAULT,
+) -> Book:
     """Make a book of what people bring.
 
     Parameters
@@ -70,6 +81,7 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
     market : Market
     accounts : Columns, optional
         `account` and, optional, `parent, currency, kind`. Parents become rows: the sum of their children.
+    pricing : Pricing, optional
 
     Raises
     ------
@@ -80,7 +92,7 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
     --------
     See the README, "Your own data".
     """
-    resolved = resolve_instruments(instruments, market)
+    resolved = resolve_instruments(instruments, market, pricing)
     account, instrument, quantity = _read_positions(positions, {name: i for i, name in enumerate(resolved.name)})
     names = list(dict.fromkeys(account))
     parent, currency, kind = _read_accounts(accounts, names, market, positions)
@@ -113,6 +125,7 @@ def resolve(instruments: Columns, positions: Columns, market: Market, accounts: 
         kind=(*(kind.get(name, "") for name in rows), ""),
         positions=len(positions),
         accounts=len(names),
+        pricing=pricing,
     )
 
 

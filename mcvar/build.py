@@ -18,6 +18,7 @@ from mcvar.errors import SettingError
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.market import DAYS_PER_YEAR, Market
 from mcvar.models import Drift
+from mcvar.pricing.settings import Pricing
 from mcvar.scenarios import Explicit, Simulated
 
 MOST_STEPS = 2**24  # what the generator's counter holds
@@ -86,6 +87,7 @@ def market_and_chain(config: c.Config) -> tuple[Market, Book, dict[str, str]]:
 
 
 def _market_and_book(config: c.Config, files: Files) -> tuple[Market, Book]:
+    pricing = _pricing(config.pricing)
     match config.market, config.book:
         case c.SampleMarket() as market_config, c.SampleBook() as book_config:
             market = sample_market(market_config, config)
@@ -93,24 +95,34 @@ def _market_and_book(config: c.Config, files: Files) -> tuple[Market, Book]:
             positions, accounts = sample.sample_positions(
                 market, instruments, accounts=book_config.accounts, seed=book_config.seed
             )
-            return market, resolve(instruments, positions, market, accounts)
+            return market, resolve(instruments, positions, market, accounts, pricing=pricing)
         case c.DeribitMarket() as market_config, c.DeribitBook() as book_config:
             snapshot = deribit.read_snapshot(files.note(market_config.snapshot, "market.snapshot"))
             market = deribit_market(market_config, config, snapshot, files)
             instruments = deribit_tables.instrument_table(snapshot)
             path = files.note(book_config.positions, "book.positions")
-            return market, resolve(instruments, deribit_tables.position_table(path, instruments), market)
+            return market, resolve(
+                instruments, deribit_tables.position_table(path, instruments), market, pricing=pricing
+            )
         case _, c.FilesBook() as book_config:
             instruments = files.table(book_config.instruments, "book.instruments")
             positions = files.table(book_config.positions, "book.positions")
             listed = files.table(book_config.accounts, "book.accounts") if book_config.accounts else None
             market = any_market(config, files, expiring=any(instruments.texts("expiry")))
-            return market, resolve(instruments, positions, market, listed)
+            return market, resolve(instruments, positions, market, listed, pricing=pricing)
         case _:
             raise SettingError(
                 f"book={c.option_name(config.book)} goes with market={c.option_name(config.book)} only, "
                 f"not with market={c.option_name(config.market)}: take book=files to bring your own"
             )
+
+
+def _pricing(asked: c.PricingConfig) -> Pricing:
+    if not 1e-12 < asked.tolerance < 1:
+        raise SettingError(f"pricing.tolerance is {asked.tolerance:g}: a part of the strike such as 1e-6")
+    if asked.audit < 1:
+        raise SettingError(f"pricing.audit is {asked.audit}: the number of prices to check, at least 1")
+    return Pricing(asked.american, asked.accuracy, asked.tolerance, asked.audit, asked.asian)
 
 
 def _steps(config: c.Config, market: Market, horizon: Horizon) -> int:

@@ -38,6 +38,8 @@ from mcvar.model_config import ModelConfig as ModelConfig
 from mcvar.model_config import StudentTModel as StudentTModel
 from mcvar.models import Drift as Drift
 from mcvar.precision import Precision
+from mcvar.pricing.asian import Method
+from mcvar.pricing.settings import Accuracy, AmericanMethod
 
 # OmegaConf reads these annotations: it knows Optional[...] and List, not the newer `... | None` everywhere.
 # ruff: noqa: UP045
@@ -173,6 +175,26 @@ class MovesJob(JobConfig):
 
 
 @dataclass
+class GreeksJob(JobConfig):
+    """Delta, gamma, vega and theta of each instrument and of each account by underlying."""
+
+
+@dataclass
+class PricingConfig:
+    """How contracts are priced: see `mcvar.pricing.settings.Pricing`.
+
+    `tolerance`: largest error of a table of American prices, of the strike; `audit`: how many of its prices are
+    checked against exact ones.
+    """
+
+    american: AmericanMethod = AmericanMethod.table
+    accuracy: Accuracy = Accuracy.accurate
+    tolerance: float = 1e-6
+    audit: int = 1_000
+    asian: Method = Method.conditioning
+
+
+@dataclass
 class OutputConfig:
     """How much is written: losses an account in tail.parquet, accounts in the table and in the plot."""
 
@@ -203,6 +225,7 @@ class Config:
     engine: EngineConfig = field(default_factory=NumpyEngine)
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     job: JobConfig = field(default_factory=VarJob)
+    pricing: PricingConfig = field(default_factory=PricingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
     def __post_init__(self) -> None:
@@ -222,7 +245,7 @@ OPTIONS: dict[str, dict[str, type]] = {
     "measure": {"standard": MeasureConfig, "frtb": MeasureConfig},
     "engine": {"numpy": NumpyEngine, "native": NativeEngine, "cuda": CudaEngine, "auto": AutoEngine},
     "executor": {"threads": ExecutorConfig, "serial": ExecutorConfig},
-    "job": {"var": VarJob, "fit": FitJob, "moves": MovesJob},
+    "job": {"var": VarJob, "fit": FitJob, "moves": MovesJob, "greeks": GreeksJob},
 }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,9 @@ class Kind(IntEnum):
     future = 2
     perpetual = 3
     option = 4
+    digital = 5
+    barrier = 6
+    asian = 7
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,19 @@ class Instruments:
         Price factors whose ratio S[first] / S[second] converts the settlement currency to the
         reporting currency; -1 stands for 1.
     volatility : ndarray [I]
-        Annual; NaN but for options.
+        Annual; NaN but for options and contracts.
     rate, carry, funding : ndarray [I]
         Annual, continuous.
     rate_currency : tuple of str [I]
         The currency whose rate factors shift the discount rate.
+    american : ndarray [I] of bool
+        Options that may be exercised at any time.
+    delivery : ndarray [I]
+        ACT/365 to the delivery of the future that an option is on; NaN for options on the spot.
+    dividends : ndarray [I]
+        Today's value of the cash dividends that the underlying pays until expiry.
+    term : mapping of str to ndarray [I]
+        What families of contracts add: see `mcvar.families`.
     """
 
     name: tuple[str, ...]
@@ -69,6 +82,10 @@ class Instruments:
     carry: Floats
     funding: Floats
     rate_currency: tuple[str, ...]
+    american: NDArray[np.bool_]
+    delivery: Floats
+    dividends: Floats
+    term: Mapping[str, Floats]
 
     def __len__(self) -> int:
         return len(self.name)
@@ -78,5 +95,11 @@ def take(instruments: Instruments, index: NDArray[np.int64]) -> Instruments:
     """The instruments at `index`, in that order."""
     columns: dict[str, Any] = {}
     for name, column in vars(instruments).items():
-        columns[name] = tuple(column[i] for i in index) if isinstance(column, tuple) else column[index]
+        match column:
+            case tuple():
+                columns[name] = tuple(column[i] for i in index)
+            case Mapping():
+                columns[name] = MappingProxyType({key: values[index] for key, values in column.items()})
+            case _:
+                columns[name] = column[index]
     return Instruments(**columns)

@@ -1,4 +1,4 @@
-"""Fitted parameters and simulated moves on a terminal."""
+"""Fitted parameters, simulated moves and sensitivities on a terminal."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from mcvar.fit_report import FitReport
+from mcvar.greeks_report import GreeksReport
+from mcvar.jobs.greeks import NAMES
 from mcvar.moves_report import MovesReport
 
 _WIDE = 160
@@ -51,6 +53,25 @@ def show_moves(report: MovesReport, console: Console, folder: Path) -> None:
     console.print(table)
     _notes(report.notes, console)
     console.print(f"{record['scenarios']:,} scenarios in {record['timings']['total_seconds']:.1f} s", highlight=False)
+    console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def show_greeks(report: GreeksReport, console: Console, rows: int, folder: Path) -> None:
+    """Print the sensitivities of the first accounts."""
+    _widen(console)
+    title = f"Sensitivities at {report.record['valuation']} in {report.market.currency}, by account and underlying"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold")
+    for name in ("account", "underlying"):
+        table.add_column(name, no_wrap=True)
+    for name in NAMES:
+        table.add_column(name, justify="right", no_wrap=True)
+    found = report.greeks
+    for at in range(min(rows, len(found.row))):
+        table.add_row(found.row[at], found.underlying[at], *(f"{found.account[name][at]:,.2f}" for name in NAMES))
+    console.print(table)
+    if len(found.row) > rows:
+        console.print(f"{len(found.row) - rows} more in account_greeks.parquet", highlight=False)
+    _notes(report.notes, console)
     console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -24,7 +24,8 @@ from mcvar.market import Market
 from mcvar.measures import Estimate
 
 RESULT_FILES = (
-    "measures.parquet", "tail.parquet", "moves.parquet", "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json",
+    "measures.parquet", "tail.parquet", "moves.parquet", "greeks.parquet", "account_greeks.parquet", "loss_tail.png",
+    "loss_tail.svg", "composed.yaml", "run.json",
 )  # fmt: skip
 
 

@@ -16,12 +16,13 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Each room may import the rooms before it, and itself.
 ORDER = [
-    {"errors"}, {"columns", "philox", "shocks", "watched"}, {"pricing"}, {"history", "correlation"}, {"estimators"}, {"market"},
-    {"currencies", "pillars", "instruments"}, {"terms"}, {"book"}, {"models"},
+    {"errors"}, {"columns", "philox", "shocks", "watched"}, {"pricing"}, {"history", "correlation"}, {"estimators"},
+    {"market"}, {"currencies", "pillars", "instruments"}, {"draft"}, {"families", "dividends", "quotes"},
+    {"term_checks"}, {"terms"}, {"book"}, {"models"},
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"measures", "provenance"},
     {"shards", "sweep"}, {"memory", "rescreen"}, {"jobs"}, {"market_config", "model_config", "model_settings", "fit"},
     {"config"}, {"io", "regime"}, {"build_market", "build_fit"}, {"build_past"}, {"build_model"}, {"build"},
-    {"report"}, {"api", "render"}, {"plot", "fit_report", "moves_report"}, {"render_models"}, {"cli"},
+    {"report"}, {"api", "render"}, {"plot", "fit_report", "moves_report", "greeks_report"}, {"render_models"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.
@@ -34,6 +35,11 @@ P_AND_L = {
     "currencies",
     "pillars",
     "instruments",
+    "draft",
+    "families",
+    "dividends",
+    "quotes",
+    "term_checks",
     "terms",
     "book",
     "models",

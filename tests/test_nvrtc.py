@@ -17,7 +17,7 @@ import pytest
 from mcvar.engines import kernels
 from mcvar.engines.grid import grid
 from mcvar.engines.kernels import UNITS, device_options, device_source
-from mcvar.engines.launcher import PNL, STEP, TAIL
+from mcvar.engines.launcher import CONTRACTS, PNL, STEP, TAIL
 from mcvar.precision import Precision
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -33,7 +33,10 @@ SIZES = {
     "segments": 512,
     "chunk": 64,
     "windows": 1,
+    "family_begin": [1] * (len(CONTRACTS) + 1),
 }  # of a plan
+# Bytes of a thread's own arrays, indexed as it runs: lanes taken in turn, quadrature nodes, exercise boundaries.
+ARRAYS = {f"mcvar_{name}": 640 for name in ("digital", "barrier", "asian")} | {"mcvar_american": 4096}
 Get = Callable[[Precision, str], sass.Build]
 
 everywhere = pytest.mark.parametrize(
@@ -87,7 +90,8 @@ def test_no_kernel_spills_and_all_fit_their_launch_bounds(build: Get, precision:
         assert threads > 0 and blocks > 0, f"{name} does not state both launch bounds"  # noqa: PT018
         allowed = min(255, 65_536 // (threads * blocks) // 8 * 8)  # registers are given out by eights
         held = resources[name]
-        assert (held.registers <= allowed, held.stack, held.spilled) == (True, 0, 0), f"{name}: {held}, of {allowed}"
+        assert (held.registers <= allowed, held.spilled) == (True, 0), f"{name}: {held}, of {allowed}"
+        assert held.stack <= ARRAYS.get(name, 0), f"{name}: {held}"
 
 
 @pytest.mark.parametrize("precision", sass.PRECISIONS)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mcvar.book import Book
-from mcvar.engines.launcher import Buffer, Launcher
+from mcvar.engines.launcher import CONTRACTS, Buffer, Launcher
 from mcvar.engines.laws import law_columns, levels_of, state_sizes
 from mcvar.engines.layout import PLAN, WORK, instrument_columns, row_columns
 from mcvar.engines.reference import Reference, check_finite, not_finite
@@ -92,6 +92,8 @@ class Device:
         self._fill(self.plan, columns)
         self._fill(self.plan["law"], law_columns(scenarios, self.axes))
         self.width = -(-min(width or launcher.width, SHARD) // launcher.grain) * launcher.grain
+        counts = dict(zip(("value", *CONTRACTS), np.diff([0, *self.plan["family_begin"]]), strict=True))
+        self._pnl_stages = [stage for stage in launcher.pnl if counts.get(stage, 1)]
         self.work = np.zeros((), dtype=WORK)
         size = self.width
         for name, lines in state_sizes(self.plan["law"], len(market.factors), len(self.axes)).items():
@@ -121,7 +123,7 @@ class Device:
     def run(self, work: NDArray[Any], start: int, stop: int, last: str) -> None:
         """P&L of at most a tile of scenarios, and then the stage `last` with it."""
         self._walk(work, start, stop)
-        for stage in (*self.launcher.pnl, last):
+        for stage in (*self._pnl_stages, last):
             self.launcher.launch(stage, self.plan, work, start, stop)
 
     def moves(self, start: int, stop: int) -> Floats:
@@ -172,7 +174,7 @@ class Device:
                 self.held[f"{name}:plan"] = self.launcher.upload(np.ascontiguousarray(value, dtype=kind))
                 record[name] = self.held[f"{name}:plan"].pointer
             else:
-                record[name] = value
+                record[name] = value  # numbers, and short tuples of them
 
 
 def _check_range(book: Book, value_0: Floats, precision: Precision) -> None:

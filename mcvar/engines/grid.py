@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
+from mcvar.engines.launcher import CONTRACTS
 from mcvar.engines.segments import BLOCK, WARP
 from mcvar.precision import Precision
 
 STRIP = 1024  # scenarios that one warp adds up (kernels/tail.cu)
 SORT_CHUNK = 4096  # losses sorted in shared memory at once (kernels/tail.cu)
-VALUE_THREADS = 128  # kernels/value.cu
+VALUE_THREADS = 128  # kernels/value.cu, kernels/contracts.cu
 EVOLVE_THREADS = 128  # kernels/moves.cu
 
 
@@ -37,7 +38,11 @@ def grid(stage: str, plan: NDArray[Any], work: NDArray[Any], start: int, stop: i
         case "evolve":
             return Grid(-(-tiles * tile // (lanes * EVOLVE_THREADS)), factors, EVOLVE_THREADS)
         case "value":
-            return Grid(int(plan["groups"]), -(-size // (lanes * VALUE_THREADS)), VALUE_THREADS)
+            return Grid(int(plan["family_begin"][0]), -(-size // (lanes * VALUE_THREADS)), VALUE_THREADS)
+        case _ if stage in CONTRACTS:
+            begin = plan["family_begin"]
+            groups = int(begin[CONTRACTS.index(stage) + 1] - begin[CONTRACTS.index(stage)])
+            return Grid(groups, -(-size // (lanes * VALUE_THREADS)), VALUE_THREADS)
         case "add_up":
             warps = int(plan["segments"]) // WARP
             blocks = -(-warps * WARP // BLOCK)

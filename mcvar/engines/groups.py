@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar.engines.levels import Levels, Pillars, pillars_at, ratio
+from mcvar.engines.contracts import contract_group
+from mcvar.engines.levels import Levels, Pillars, convert, pillars_at
 from mcvar.engines.rows import Implied, Rows
+from mcvar.families import FAMILIES, Family, american_family, never_exercised, tabulated
 from mcvar.instruments import Instruments, Kind
 from mcvar.market import FactorKind
 from mcvar.pricing.black import Europeans
 from mcvar.pricing.linear import funding_cost, futures_profit
+from mcvar.pricing.settings import DEFAULT, AmericanMethod, Pricing
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 LARGEST = 256  # instruments a group: its intermediate arrays fit into the cache
+CONTRACTS = 64  # of contracts, which have more of them
 
 
 class Group(Protocol):
@@ -39,8 +43,10 @@ class Group(Protocol):
         ...
 
 
-def groups(rows: Rows, instruments: Instruments, elapsed: float) -> list[Group]:
-    """Split instruments by family, underlying, expiry, settlement and currency.
+def groups(
+    rows: Rows, instruments: Instruments, elapsed: float, *, path: bool, pricing: Pricing = DEFAULT
+) -> list[Group]:
+    """Split instruments by family, underlying, expiry, settlement and currency; each family is one run of groups.
 
     Parameters
     ----------
@@ -49,26 +55,63 @@ def groups(rows: Rows, instruments: Instruments, elapsed: float) -> list[Group]:
     instruments : Instruments
     elapsed : float
         Years from valuation to the time of valuing: 0 today, the horizon's decay later.
+    path : bool
+        Whether the rows are those of a path, which contracts read and on which they settle. Without one, American
+        options are solved exactly.
+    pricing : Pricing
     """
     i = instruments
-    dead = (i.kind == Kind.option) & ~(i.volatility * np.sqrt(np.maximum(i.years - elapsed, 0.0)) > 0)
+    left = np.maximum(i.years - elapsed, 0.0)
+    dead = (i.kind == Kind.option) & ~(np.where(i.american, left, i.volatility * np.sqrt(left)) > 0)
+    families = _families(rows, i, dead, pricing if path else replace(pricing, american=AmericanMethod.exact))
+    alike = i.american | np.isfinite(i.delivery) | (i.dividends > 0)  # what a group has one of
     keys: dict[tuple[object, ...], list[int]] = {}
     for at in range(len(i)):
+        family = families[at]
         key = (
-            int(i.kind[at]), int(i.underlying[at]), float(i.years[at]), bool(i.inverse[at]), bool(i.margined[at]),
-            tuple(i.convert[at]), bool(dead[at]), i.rate_currency[at],
-        )  # fmt: skip
+            family.number if family else 0,
+            *(
+                int(i.kind[at]),
+                int(i.underlying[at]),
+                float(i.years[at]),
+                float(np.nan_to_num(i.delivery[at], nan=-1.0)),  # NaN is not equal to itself
+                float(i.dividends[at]),
+            ),
+            *(bool(i.inverse[at]), bool(i.margined[at]), bool(dead[at]), tuple(i.convert[at]), i.rate_currency[at]),
+            rows.path(i, at) if path else -1,
+            *((float(i.rate[at]), float(i.carry[at]), float(i.sign[at])) if alike[at] else ()),
+        )
         keys.setdefault(key, []).append(at)
     made: list[Group] = []
-    for index in _pieces(i, keys.values()):
+    order = sorted(keys, key=lambda key: int(str(key[0])))  # stable
+    for index in _pieces(i, (keys[key] for key in order), families):
+        family = families[int(index[0])]
+        if family is not None:
+            made.append(contract_group(rows, i, index, family, elapsed, path=path))
+            continue
         match i.kind[index[0]]:
             case Kind.option:
-                made.append(_options(rows, i, index, elapsed))
+                made.append(_options(rows, i, index, elapsed, path))
             case Kind.cash:
                 made.append(CashGroup(index, i.multiplier[index][:, None], _pair(i, index)))
             case _:
-                made.append(_forwards(rows, i, index, elapsed))
+                made.append(_forwards(rows, i, index, elapsed, path))
     return made
+
+
+def _families(rows: Rows, i: Instruments, dead: NDArray[np.bool_], pricing: Pricing) -> list[Family | None]:
+    """The family of each instrument; None for what is linear, European, or worth as much."""
+    held, smooth, market = never_exercised(i), tabulated(i), rows.market
+    by_table, exact = (american_family(pricing, table=table) for table in (True, False))
+    families: list[Family | None] = [FAMILIES.get(Kind(int(kind))) for kind in i.kind]
+    for at in np.flatnonzero(i.american & ~dead):
+        owner, years = market.factors.underlying[i.underlying[at]], float(i.years[at])
+        moving = pillars_at(market, FactorKind.rate, i.rate_currency[at], years) or pillars_at(
+            market, FactorKind.carry, owner, years
+        )
+        if moving or not held[at]:
+            families[at] = by_table if smooth[at] and not moving else exact
+    return families
 
 
 @dataclass(frozen=True)
@@ -81,6 +124,9 @@ class OptionGroup:
     underlying: int  # price factor
     row: int  # of the price that they are valued at
     left: float  # years to expiry at the time of valuing
+    reach: float  # years to the delivery of what they are on: `left` on the spot
+    dividends: float  # off the price
+    base: float  # today's price less its dividends
     vol: Pillars
     implied: Implied | None  # a stochastic variance, in place of `vol`
     carry: Pillars
@@ -89,9 +135,13 @@ class OptionGroup:
 
     def value(self, levels: Levels, out: Floats) -> None:
         """See `Group.value`."""
-        log_g, g = levels.log_growth(self.row), levels.growth(self.row)
+        if self.dividends:
+            g = (levels.price[self.row] - self.dividends) / self.base
+            log_g = np.log(np.maximum(g, 0.0))
+        else:
+            log_g, g = levels.log_growth(self.row), levels.growth(self.row)
         if (carry := levels.shift(self.carry)) is not None:
-            log_g, g = log_g + carry * self.left, g * np.exp(carry * self.left)
+            log_g, g = log_g + carry * self.reach, g * np.exp(carry * self.reach)
         vol, rate = levels.shift(self.vol), levels.shift(self.rate)
         v = np.ones_like(log_g) if vol is None else np.exp(vol)
         if self.implied is not None:
@@ -99,7 +149,7 @@ class OptionGroup:
         self.options.value(log_g, g, v, None if rate is None else np.exp(-rate * self.left), out)
         if self.premium_0 is not None:
             out -= self.premium_0
-        _convert(out, levels, self.convert)
+        convert(out, levels, self.convert)
 
 
 @dataclass(frozen=True)
@@ -116,12 +166,15 @@ class ForwardGroup:
     underlying: int  # price factor
     row: int  # of the price that they are valued at
     left: float  # years to expiry at the time of valuing
+    dividends: float  # off the price
     carry: Pillars
     convert: tuple[int, int]
 
     def value(self, levels: Levels, out: Floats) -> None:
         """See `Group.value`."""
         price = levels.price[self.row]
+        if self.dividends:
+            price = price - self.dividends
         if self.kind is Kind.spot:
             np.multiply(self.multiplier, price, out=out)
         else:
@@ -129,7 +182,7 @@ class ForwardGroup:
             forward = self.carry_factor * (price if carry is None else price * np.exp(carry * self.left))
             profit = futures_profit(self.forward_0, forward, self.multiplier, inverse=self.inverse)
             np.subtract(profit, self.cost, out=out)
-        _convert(out, levels, self.convert)
+        convert(out, levels, self.convert)
 
 
 @dataclass(frozen=True)
@@ -143,25 +196,32 @@ class CashGroup:
     def value(self, levels: Levels, out: Floats) -> None:
         """See `Group.value`."""
         out[:] = self.multiplier
-        _convert(out, levels, self.convert)
+        convert(out, levels, self.convert)
 
 
-def _pieces(i: Instruments, groups: Iterable[list[int]]) -> Iterator[Ints]:
-    """Each group in pieces of at most `LARGEST`, by strike, so that the call and the put of one stay together."""
+def _pieces(i: Instruments, groups: Iterable[list[int]], families: Sequence[Family | None]) -> Iterator[Ints]:
+    """Each group in pieces that are not too large, by strike, so that the call and the put of one stay together."""
     for members in groups:
         index = np.array(members, dtype=np.int64)
         index = index[np.argsort(i.strike[index], kind="stable")]
-        yield from (index[at : at + LARGEST] for at in range(0, len(index), LARGEST))
+        size = CONTRACTS if families[int(index[0])] else LARGEST
+        yield from (index[at : at + size] for at in range(0, len(index), size))
 
 
-def _options(rows: Rows, i: Instruments, index: Ints, elapsed: float) -> OptionGroup:
+def _options(rows: Rows, i: Instruments, index: Ints, elapsed: float, path: bool) -> OptionGroup:
     market, years = rows.market, float(i.years[index[0]])
     underlying = int(i.underlying[index[0]])
     owner, spot = market.factors.underlying[underlying], market.factors.level[underlying]
 
+    delivery, cash = float(i.delivery[index[0]]), float(i.dividends[index[0]])
+    base = spot - cash
+
+    def reach(left: float) -> float:
+        return delivery - years + left if np.isfinite(delivery) else left
+
     def at(left: float) -> Europeans:
         return Europeans.at(
-            forward=spot * np.exp(i.carry[index] * left),
+            forward=base * np.exp(i.carry[index] * reach(left)),
             strike=i.strike[index],
             volatility=i.volatility[index],
             sign=i.sign[index],
@@ -183,23 +243,27 @@ def _options(rows: Rows, i: Instruments, index: Ints, elapsed: float) -> OptionG
         options=options,
         premium_0=premium_0,
         underlying=underlying,
-        row=rows.settlement(underlying, years) if elapsed > 0 else underlying,
+        row=rows.settlement(underlying, years) if path else underlying,
         left=left,
+        reach=reach(left),
+        dividends=cash * float(np.exp(i.rate[index[0]] * min(elapsed, years))),
+        base=base,
         vol=() if implied else pillars_at(market, FactorKind.vol, owner, years),
         implied=implied,
-        carry=pillars_at(market, FactorKind.carry, owner, years) if left > 0 else (),
+        carry=pillars_at(market, FactorKind.carry, owner, years) if reach(left) > 0 else (),
         rate=pillars_at(market, FactorKind.rate, i.rate_currency[index[0]], years) if left > 0 else (),
         convert=_pair(i, index),
     )
 
 
-def _forwards(rows: Rows, i: Instruments, index: Ints, elapsed: float) -> ForwardGroup:
+def _forwards(rows: Rows, i: Instruments, index: Ints, elapsed: float, path: bool) -> ForwardGroup:
     market, kind = rows.market, Kind(i.kind[index[0]])
     underlying = int(i.underlying[index[0]])
     years = float(i.years[index[0]]) if kind is Kind.future and np.isfinite(i.years[index[0]]) else 0.0
     left = max(years - elapsed, 0.0)
     multiplier, carry = i.multiplier[index][:, None], i.carry[index][:, None]
-    forward_0 = market.factors.level[underlying] * np.exp(carry * years)
+    cash = float(i.dividends[index[0]])
+    forward_0 = (market.factors.level[underlying] - cash) * np.exp(carry * years)
     inverse = bool(i.inverse[index[0]])
     owner = market.factors.underlying[underlying]
     return ForwardGroup(
@@ -211,8 +275,9 @@ def _forwards(rows: Rows, i: Instruments, index: Ints, elapsed: float) -> Forwar
         cost=funding_cost(forward_0, multiplier, i.funding[index][:, None], elapsed, inverse=inverse),
         inverse=inverse,
         underlying=underlying,
-        row=rows.settlement(underlying, years) if elapsed > 0 and kind is Kind.future else underlying,
+        row=rows.settlement(underlying, years) if path and kind is Kind.future else underlying,
         left=left,
+        dividends=cash * float(np.exp(i.rate[index[0]] * min(elapsed, years))),
         carry=pillars_at(market, FactorKind.carry, owner, years) if left > 0 else (),
         convert=_pair(i, index),
     )
@@ -221,8 +286,3 @@ def _forwards(rows: Rows, i: Instruments, index: Ints, elapsed: float) -> Forwar
 def _pair(i: Instruments, index: Ints) -> tuple[int, int]:
     up, down = i.convert[index[0]]
     return int(up), int(down)
-
-
-def _convert(value: Floats, levels: Levels, pair: tuple[int, int]) -> None:
-    if pair != (-1, -1):
-        value *= ratio(levels.price, *pair)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mcvar.precision import Precision
 
-UNITS = ("moves.cu", "value.cu", "add_up.cu", "tail.cu")
+UNITS = ("moves.cu", "value.cu", "contracts.cu", "add_up.cu", "tail.cu")
 
 
 def source_folder() -> Path:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from mcvar.precision import Precision
 
 STEP = ("draw", "move", "evolve")  # what makes a step of the paths of a tile
-PNL = ("value", "add_up")  # what makes its P&L of them
+CONTRACTS = ("digital", "barrier", "asian", "american", "american_table")  # families, in the order of their numbers
+PNL = ("value", *CONTRACTS, "add_up")  # what makes its P&L of them
 TAIL = ("total", "screen", "sort", "slice", "excess")
 
 

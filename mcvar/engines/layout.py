@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from mcvar.engines.contracts import ContractGroup
 from mcvar.engines.groups import ForwardGroup, Group, OptionGroup
+from mcvar.engines.launcher import CONTRACTS
 from mcvar.engines.laws import LAW, STATE, Columns
 from mcvar.engines.levels import ratio
 from mcvar.engines.reference import Reference
 from mcvar.engines.segments import Segments
 from mcvar.instruments import Kind
+from mcvar.pricing.american_table import ACROSS, PremiumTable
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +27,11 @@ PLAN = np.dtype(
         ("law", LAW),
         ("lines", "i8"),
         *((name, _POINTER) for name in ("shock", "level")),
-        *((name, _POINTER) for name in ("group", "pillar", "formula", "twin", "linear")),
+        *((name, _POINTER) for name in ("group", "pillar", "formula", "twin", "linear", "contract")),
+        ("contracts_from", "i8"),
+        ("table", _POINTER),
+        ("spline", _POINTER),
+        ("family_begin", "i8", len(CONTRACTS) + 1),
         ("chunk", "i8"),
         ("chunks", "i8"),
         *((name, _POINTER) for name in ("segment_begin", "run_begin", "run_count", "position")),
@@ -49,16 +56,26 @@ WORK = np.dtype(
 )
 GROUP = np.dtype(
     [
-        *((name, "i8") for name in ("family", "underlying", "up", "down", "inverse", "margined", "row", "variance")),
-        *((name, "i8") for name in ("begin", "direct", "end")),
+        *((name, "i8") for name in ("family", "underlying", "up", "down", "inverse", "margined")),
+        *((name, "i8") for name in ("row", "path", "variance")),
+        *((name, "i8") for name in ("begin", "direct", "end", "table")),
         ("pillar", "i8", 4),
-        *((name, "f8") for name in ("left", "first", "second")),
+        *((name, "f8") for name in ("left", "reach", "growth", "dividends", "base", "first", "second")),
     ]
 )
 _PILLAR = np.dtype([("factor", "i8"), ("weight", "f8")])
 _LINEAR = np.dtype([(name, "f8") for name in ("multiplier", "carry_factor", "forward_0", "cost", "value_0")])
+TERMS = 10  # of a contract, beside those that all have
+_COMMON = ("strike", "sign", "volatility", "rate", "carry", "multiplier", "premium", "value_0")
+_TABLE = np.dtype(
+    [
+        *((name, "f8") for name in ("first", "inverse_step", "least", "most", "drift", "growth", "discount")),
+        ("at", "i8"),
+    ]
+)
+_CONTRACT = np.dtype([*((name, "f8") for name in _COMMON), ("term", "f8", TERMS)])
 D_SCALE = float(np.sqrt(np.log2(np.e) / 2))  # kernels/black.cuh: the exponential is then a power of two
-_OPTION, _INTRINSIC, _FORWARD, _SPOT, _CASH = range(5)
+_OPTION, _INTRINSIC, _FORWARD, _SPOT, _CASH, _CONTRACTS = range(6)
 
 
 def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
@@ -71,6 +88,8 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
     linear = np.zeros(size, dtype=_LINEAR)
     head = np.zeros(len(parts), dtype=GROUP)
     pillars: list[tuple[int, float]] = []
+    contracts = [np.zeros(0, dtype=_CONTRACT)]
+    tables: dict[PremiumTable, int] = {}
     at = 0
     for k, (group, value_0) in enumerate(parts):
         here = slice(at, at + len(value_0))
@@ -81,18 +100,24 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
         head[k]["begin"], head[k]["direct"], head[k]["end"], head[k]["pillar"] = at, here.stop, here.stop, begin
         head[k]["up"], head[k]["down"] = group.convert
         head[k]["family"] = _family(group)
-        if isinstance(group, OptionGroup | ForwardGroup):
-            head[k]["underlying"], head[k]["row"], head[k]["left"] = group.underlying, group.row, group.left
-        head[k]["variance"] = -1
+        head[k]["variance"] = head[k]["path"] = -1
+        if isinstance(group, OptionGroup | ForwardGroup | ContractGroup):
+            for name in ("underlying", "row", "left", "dividends", "reach", "growth", "base", "path"):
+                head[k][name] = getattr(group, name, head[k][name])
+            if (implied := getattr(group, "implied", None)) is not None:
+                head[k]["variance"], head[k]["first"], head[k]["second"] = implied
         if isinstance(group, OptionGroup):
             head[k]["inverse"] = group.options.inverse
-            if group.implied is not None:
-                head[k]["variance"], head[k]["first"], head[k]["second"] = group.implied
             head[k]["direct"] = at + len(group.options.first)
             head[k]["margined"] = group.premium_0 is not None
             offset = value_0 if group.premium_0 is None else group.premium_0[:, 0]
             worth = float(ratio(reference.market.factors.level, *group.convert))
             _options(group, offset, worth, formula[here], twin[here])
+        elif isinstance(group, ContractGroup):
+            contracts.append(_contracts(group, value_0))
+            if group.table is not None:
+                head[k]["table"] = tables.setdefault(group.table, len(tables))
+            head[k]["inverse"] = group.inverse
         else:
             linear["value_0"][here] = value_0
             for name in ("multiplier", "carry_factor", "forward_0", "cost"):
@@ -100,9 +125,12 @@ def instrument_columns(reference: Reference, real: np.dtype[Any]) -> Columns:
         if isinstance(group, ForwardGroup):
             head[k]["inverse"] = group.inverse
         at = here.stop
+    families = np.arange(_CONTRACTS, _CONTRACTS + len(CONTRACTS) + 1)
     return {
         "groups": len(parts), "instruments": size, "group": head, "formula": formula, "twin": twin,
-        "linear": linear, "pillar": np.array(pillars or [(0, 0.0)], dtype=_PILLAR),
+        "contract": np.concatenate(contracts), "contracts_from": size - sum(len(each) for each in contracts),
+        "family_begin": tuple(np.searchsorted(head["family"] * (head["family"] >= _CONTRACTS), families).tolist()),
+        **_tables(list(tables)), "linear": linear, "pillar": np.array(pillars or [(0, 0.0)], dtype=_PILLAR),
     }  # fmt: skip
 
 
@@ -120,11 +148,41 @@ def row_columns(reference: Reference, segments: Segments) -> Columns:
 
 
 def _family(group: Group) -> int:
+    if isinstance(group, ContractGroup):
+        return group.family.number
     if isinstance(group, OptionGroup):
         return _INTRINSIC if group.options.coefficients is None else _OPTION
     if isinstance(group, ForwardGroup):
         return _SPOT if group.kind is Kind.spot else _FORWARD
     return _CASH
+
+
+def _tables(tables: list[PremiumTable]) -> Columns:
+    """Records of the tables, and all their coefficients, the boundary of each first."""
+    record = np.zeros(max(len(tables), 1), dtype=_TABLE)
+    parts = [np.zeros(0)]
+    for k, table in enumerate(tables):
+        least, most = np.exp(table.first), np.exp(table.first + (ACROSS - 1) * table.step)
+        drift = table.rho - table.kappa
+        at = sum(len(part) for part in parts)
+        terms = (table.first, 1.0 / table.step, least, most, drift, np.exp(drift), np.exp(-table.rho), at)
+        record[k] = terms
+        parts += [table.boundary, table.premium.reshape(-1)]
+    return {"table": record, "spline": np.concatenate(parts)}
+
+
+def _contracts(group: ContractGroup, value_0: Floats) -> Any:
+    """The records of a group of contracts."""
+    record = np.zeros(len(value_0), dtype=_CONTRACT)
+    for name in _COMMON[:5]:
+        record[name] = group.terms[name][:, 0]
+    record["multiplier"], record["value_0"] = group.multiplier[:, 0], value_0
+    if group.premium_0 is not None:
+        record["premium"] = group.premium_0[:, 0]
+    own = [values for name, values in group.terms.items() if name not in _COMMON]
+    for k, values in enumerate(own):
+        record["term"][:, k] = values[:, 0]  # one, or one a contract
+    return record
 
 
 def _options(group: OptionGroup, offset: Floats, worth: float, formula: Any, twin: Any) -> None:

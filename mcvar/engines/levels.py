@@ -86,6 +86,12 @@ def pillars_at(market: Market, kind: FactorKind, owner: str, years: float) -> Pi
     return tuple((f, float(w)) for f, w in zip(of, weights, strict=True) if w)
 
 
+def convert(value: Floats, levels: Levels, pair: tuple[int, int]) -> None:
+    """Convert values [G, N] into the reporting currency, in place."""
+    if pair != (-1, -1):
+        value *= ratio(levels.price, *pair)
+
+
 def ratio(price: Floats, up: int, down: int) -> Floats | float:
     """S[up] / S[down], where the index -1 stands for 1; `price` is [F] or [F, N]."""
     top = price[up] if up >= 0 else 1.0

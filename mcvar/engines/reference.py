@@ -66,12 +66,14 @@ class Reference:
         now = Levels(self.axes, self.axes.still())
         with np.errstate(all="ignore"):
             self.value_0 = np.zeros(len(book.instruments))
-            for group in groups(self.axes, book.instruments, 0.0):
+            for group in groups(self.axes, book.instruments, 0.0, path=False):
                 value = np.empty((len(group.index), 1))
                 group.value(now, value)
                 self.value_0[group.index] = value[:, 0]
         self.settling = int((book.instruments.years <= years).sum())
-        self.panels = _panels(groups(self.axes, book.instruments, years), self.value_0, book.quantity)
+        with np.errstate(all="ignore"):
+            parts = groups(self.axes, book.instruments, years, path=True, pricing=book.pricing)
+        self.panels = _panels(parts, self.value_0, book.quantity)
         self.base = book.quantity @ self.value_0  # [R]
         self._foreign = [r for r, (up, down) in enumerate(book.convert) if (up, down) != (-1, -1)]
         _check_values(book, self.value_0)

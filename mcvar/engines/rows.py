@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mcvar.families import FAMILIES, Clock
 from mcvar.instruments import Instruments, Kind
 from mcvar.market import Market
 from mcvar.models.paths import Watcher
@@ -52,8 +53,12 @@ class Rows:
         """The rows that instruments read over a horizon in which `years` pass, and others that are asked for."""
         step = years / scenarios.steps
         wanted = dict.fromkeys(also)
+        clock = Clock(years, step, scenarios.steps)
+        for at in np.flatnonzero(np.isin(instruments.kind, list(FAMILIES))).tolist():
+            if (read := read_of_path(instruments, at, clock)) is not None:
+                wanted[read] = None
         if step > 0:
-            kinds = (Kind.option, Kind.future)
+            kinds = (Kind.option, Kind.future, *FAMILIES)
             for at in np.flatnonzero(np.isin(instruments.kind, kinds) & (instruments.years < years)).tolist():
                 settled = _settlement(int(instruments.underlying[at]), float(instruments.years[at]), step)
                 if settled.step < scenarios.steps:
@@ -77,6 +82,16 @@ class Rows:
         if self.step > 0 and (settled := _settlement(underlying, years, self.step)) in self.watched:
             return len(self.market.factors) + self.watched.index(settled)
         return underlying
+
+    @property
+    def horizon(self) -> Clock:
+        """Where the horizon stands."""
+        return Clock(self.step * self.steps, self.step, self.steps)
+
+    def path(self, instruments: Instruments, at: int) -> int:
+        """The row of the statistic that a contract reads at the horizon; -1: none."""
+        read = read_of_path(instruments, at, self.horizon)
+        return -1 if read is None else len(self.market.factors) + self.watched.index(read)
 
     def implied(self, underlying: int, left: float) -> Implied | None:
         """How a stochastic variance moves the implied volatility of an underlying's options; None without one."""
@@ -103,6 +118,18 @@ class Rows:
         if self.variance is not None:
             x[len(self.factor) :, 0] = self.variance.start
         return x
+
+
+def read_of_path(instruments: Instruments, at: int, clock: Clock) -> Watched | None:
+    """What a contract reads of its underlying's path over the horizon."""
+    family = FAMILIES.get(Kind(int(instruments.kind[at])))
+    if family is None:
+        return None
+    term = {name: float(values[at]) for name, values in instruments.term.items()}
+    watch = family.watch({**term, "years": float(instruments.years[at])}, clock)
+    if watch is None:
+        return None
+    return Watched(int(instruments.underlying[at]), watch.statistic, watch.step, watch.first, watch.every)
 
 
 def _settlement(underlying: int, years: float, step: float) -> Watched:

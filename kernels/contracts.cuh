@@ -22,6 +22,9 @@ MCVAR_FN bool knocked(double up, double path, double decided, double before) {
     return before > 0.0 || up * (path - decided) >= 0.0;
 }
 
+// How far a barrier that is observed at times is moved, at most by exp(50): no price gets there.
+MCVAR_FN double moved_by(double x) { return exp_(x < -50.0 ? -50.0 : x > 50.0 ? 50.0 : x); }
+
 // The families: the names of a contract's own terms, in the order of its record in mcvar/families, and its value.
 
 MCVAR_FN double digital_contract(const Contract &c, const Scene &s) {
@@ -29,7 +32,7 @@ MCVAR_FN double digital_contract(const Contract &c, const Scene &s) {
     const double before = c.term[5], asset = c.term[6], at_hit = c.term[7], cash = c.term[8];
     const double v = c.volatility * s.volatility, r = c.rate + s.rate, b = c.carry + s.carry;
     const bool touching = c.sign == 0.0, barred = up != 0.0;
-    const double strike = touching ? 1.0 : c.strike, level = (barred ? barrier : 1.0) * exp_(correction * v);
+    const double strike = touching ? 1.0 : c.strike, level = barred ? barrier * moved_by(correction * v) : 1.0;
     const DigitalTerms alone = {strike, touching ? 1.0 : c.sign, 1.0, 0.0, 0.0, asset, 0.0};
     const double plain = digital_value(alone, s.spot, v, r, b, s.years);
     if (!barred) return cash * plain;
@@ -44,7 +47,7 @@ MCVAR_FN double barrier_contract(const Contract &c, const Scene &s) {
     const double barrier = c.term[0], up = c.term[1], out = c.term[2], correction = c.term[3], decided = c.term[4];
     const double before = c.term[5], rebate = c.term[6];
     const double v = c.volatility * s.volatility, r = c.rate + s.rate, b = c.carry + s.carry;
-    const BarrierTerms alive = {c.strike, c.sign, barrier * exp_(correction * v), up, out, rebate};
+    const BarrierTerms alive = {c.strike, c.sign, barrier * moved_by(correction * v), up, out, rebate};
     const double forward = s.spot * exp_(b * s.years), deviation = v * root(s.years);
     const double after = out > 0.0 ? rebate : exp_(-r * s.years) * european(forward, c.strike, deviation, c.sign);
     return knocked(up, s.path, decided, before) ? after : barrier_value(alive, s.spot, v, r, b, s.years);

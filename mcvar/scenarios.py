@@ -94,6 +94,9 @@ class Explicit:
     ----------
     shocks : ndarray [F, N]
         In the market's order of factors, in each factor's own shock convention.
+    spread : ndarray [F], optional
+        Standard deviations of the moves, for what may have happened on the way; without them a barrier is touched
+        only where a move ends beyond it.
 
     Examples
     --------
@@ -102,6 +105,7 @@ class Explicit:
     """
 
     shocks: Floats
+    spread: Floats | None = None
     steps: int = 1
     variance: Variance | None = None
     seed: int = 0
@@ -123,16 +127,16 @@ class Explicit:
         return int(self.shocks.shape[1])
 
     @property
-    def spread(self) -> Floats:
-        """Root mean square of each factor's moves, [F]."""
-        return np.asarray(np.sqrt(np.mean(self.shocks**2, axis=1)))
+    def deviation(self) -> Floats:
+        """Of the way to each move, [F]; 0: nothing is known of it."""
+        return np.zeros(len(self.shocks)) if self.spread is None else self.spread
 
     def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats, Floats]]:
         """See `Scenarios.path`; beyond the last scenario the moves are 0, which fills whole blocks."""
         moves = np.zeros((len(self.shocks), stop - start))
         given = self.shocks[:, start:stop]
         moves[:, : given.shape[1]] = given
-        yield moves, np.zeros((0, stop - start)), self.spread[:, None]
+        yield moves, np.zeros((0, stop - start)), self.deviation[:, None]
 
     def moves(self, start: int, stop: int) -> Floats:
         """Moves over the horizon, [F, stop - start]."""

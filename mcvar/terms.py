@@ -98,7 +98,7 @@ def _rates(d: Draft) -> tuple[Floats, Floats, Floats]:
     with np.errstate(all="ignore"):
         carry = np.where(np.isnan(d.forward), d.carry, np.log(d.forward / (d.spot - dividends)) / reach)
     carry = np.where(np.isnan(carry) & priced, factors.carry[f], carry)
-    carry = np.where(np.isnan(carry), pillar_levels(d.market, FactorKind.carry, d.underlyings, d.years), carry)
+    carry = np.where(np.isnan(carry), pillar_levels(d.market, FactorKind.carry, d.underlyings, reach), carry)
     carry = np.where(d.of(Kind.cash), 0.0, np.where(np.isnan(carry), rate, carry))
     of_coin = d.inverse & np.isnan(d.rate) & ~np.isnan(factors.rate[f])
     with np.errstate(invalid="ignore"):  # rows refused before may hold infinities

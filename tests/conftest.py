@@ -21,6 +21,7 @@ from mcvar.precision import Precision
 
 sys.path.insert(0, str(Path(__file__).parent))
 import books
+import worth
 from emulator import launcher as emulated
 
 Row = Mapping[str, Any]
@@ -154,6 +155,14 @@ def launcher(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Launcher
         return emulated.EmulatorLauncher(built[precision], precision, order, chunk)
 
     return make
+
+
+@pytest.fixture(params=["numpy", "native"])
+def price(
+    request: pytest.FixtureRequest, make_market: Callable[..., Market], launcher: Callable[..., Launcher]
+) -> worth.Price:
+    """Contracts on one price in simulated scenarios."""
+    return worth.make_price(make_market, launcher, request.param)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

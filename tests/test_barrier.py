@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mcvar.pricing.barrier import barrier, corrected_barrier
+from mcvar.pricing.barrier import barrier, monitoring_correction
 from mcvar.pricing.black import black76
 from mcvar.pricing.digital import touch
 
@@ -209,6 +209,6 @@ def test_nan_is_kept(position: int, out: bool) -> None:
 
 
 def test_monitoring_moves_the_barrier_away() -> None:
-    up, down = corrected_barrier(np.array([110.0, 95.0]), np.array([1.0, -1.0]), 0.3, 0.2 / 50)
+    up, down = np.array([110.0, 95.0]) * np.exp(0.3 * monitoring_correction(np.array([1.0, -1.0]), 0.2 / 50))
     assert up == pytest.approx(110 * np.exp(0.5825971579390106 * 0.3 * np.sqrt(0.004)), rel=1e-15)
     assert down == pytest.approx(95 * np.exp(-0.5825971579390106 * 0.3 * np.sqrt(0.004)), rel=1e-15)

@@ -48,7 +48,8 @@ LINE = (
 
 def test_the_line_that_always_works(files: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*LINE) == 0
-    assert {p.name for p in (files / "OUT").iterdir() if p.name != ".hydra"} == set(RESULT_FILES) - {"moves.parquet"}
+    of_other_jobs = {"moves.parquet", "greeks.parquet", "account_greeks.parquet"}
+    assert {p.name for p in (files / "OUT").iterdir() if p.name != ".hydra"} == set(RESULT_FILES) - of_other_jobs
     table = pq.read_table("OUT/measures.parquet").to_pylist()
     names = ["account", "measure", "level", "value", "stderr", "low", "high", "confidence", "method", "currency"]
     assert list(table[0]) == names

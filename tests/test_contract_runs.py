@@ -14,6 +14,7 @@ import pytest
 import mcvar
 from mcvar import config as c
 from mcvar.book import Book
+from mcvar.engines import Device, Launcher, Reference
 from mcvar.engines.audit import audit_american
 from mcvar.engines.contracts import ContractGroup
 from mcvar.engines.groups import groups
@@ -44,7 +45,7 @@ def many(strikes: Sequence[float] = (80, 90, 100, 110, 120), **terms: Any) -> li
 
 
 def book_of(make_book: MakeBook, market: Market, rows: list[dict[str, Any]]) -> Book:
-    return make_book(market, rows, [("A", row["instrument"], 1.0) for row in rows])
+    return make_book(market, rows, [(row["instrument"], row["instrument"], 1.0) for row in rows])
 
 
 def simulated(market: Market, count: int = 5_000) -> Simulated:
@@ -62,6 +63,40 @@ def test_contracts_of_one_expiry_are_valued_together(make_market: MakeMarket, ma
     # European options, barriers, American puts and American calls: a table is of one type.
     assert [len(group.index) for group in made] == [10, 10, 5, 5]
     assert [group.family.number for group in made if isinstance(group, ContractGroup)] == [6, 9, 9]
+
+
+@pytest.mark.parametrize("engine", ["numpy", "native"])
+def test_an_option_on_a_future_has_the_carry_until_its_delivery(
+    make_market: MakeMarket, make_book: MakeBook, launcher: Callable[..., Launcher], engine: str
+) -> None:
+    """One that is sure to be exercised gains what the future does, whichever pillar of the carry moves."""
+    pillars = [
+        {
+            "factor": f"C{tenor:g}",
+            "kind": "carry",
+            "underlying": "S",
+            "tenor": tenor,
+            "level": level,
+            "volatility": 0.03,
+        }
+        for tenor, level in ((0.25, 0.01), (1.0, 0.06))
+    ]
+    market = make_market([{"factor": "S", "level": 100.0, "volatility": 0.3}, *pillars])
+    sure = {"underlying": "S", "option_type": "call", "strike": 1e-6, "volatility": 0.3, "rate": 0.0, "years": 0.25}
+    later = {**sure, "delivery": str(market.valuation + np.timedelta64(365, "D"))}
+    rows = [
+        {"kind": "future", "underlying": "S", "years": 1.0, "instrument": "future"},
+        {"kind": "option", **later, "instrument": "black"},
+        {"kind": "digital", "payout": "asset", **later, "instrument": "contract"},
+    ]
+    book, scenarios = book_of(make_book, market, rows), simulated(market, 500)
+    if engine == "numpy":
+        made: Reference | Device = Reference(market, book, scenarios, YEARS)
+    else:
+        made = Device(market, book, scenarios, YEARS, launcher=launcher("native"))
+    future, *options = made.pnl(0, 500)[:3]
+    assert made.value_0[1:3] == pytest.approx(100 * np.exp(0.06), rel=1e-6)
+    assert np.array(options) == pytest.approx(np.tile(future, (2, 1)), abs=1e-5)
 
 
 def test_tables_are_audited_in_scenarios_of_the_run(make_market: MakeMarket, make_book: MakeBook) -> None:

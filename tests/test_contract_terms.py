@@ -17,7 +17,7 @@ from mcvar.correlation import given as correlated
 from mcvar.draft import OPTIONAL
 from mcvar.engines import Reference
 from mcvar.errors import InputError, McvarError
-from mcvar.families import FAMILIES
+from mcvar.families import FAMILIES, touched_today
 from mcvar.instruments import Instruments, Kind
 from mcvar.market import Market, build, read_factors
 from mcvar.pricing.asian import Method
@@ -90,9 +90,9 @@ def test_terms_and_their_defaults() -> None:
     assert [found.term[name][0] for name in ("barrier", "up", "out")] == [120, 1, 1]
     assert found.term["rebate"] == 0
     assert found.term["monitoring"] == pytest.approx(7 / 365)
-    assert found.term["knocked"] == 0
+    assert not touched_today(found.term, found.volatility).any()
     digital = resolved(DIGITAL)
-    assert [digital.term[name][0] for name in ("cash", "asset", "at_hit", "up", "knocked")] == [1, 0, 0, 0, 0]
+    assert [digital.term[name][0] for name in ("cash", "asset", "at_hit", "up")] == [1, 0, 0, 0]
     assert np.isnan(digital.term["barrier"][0])
     touch = resolved({**TOUCH, "payment": "hit", "payout": "asset"})
     assert touch.sign.tolist() == [0]
@@ -132,7 +132,11 @@ def test_terms_stay_with_their_rows() -> None:
 ])  # fmt: skip
 def test_a_price_beyond_its_barrier_has_knocked(way: str, level: float, knocked: int) -> None:
     for row in (BARRIER, BARRED, TOUCH):
-        assert resolved({**row, "barrier": level, "barrier_type": way}).term["knocked"].tolist() == [knocked]
+        found = resolved({**row, "barrier": level, "barrier_type": way})
+        assert touched_today(found.term, found.volatility).tolist() == [knocked]
+    # Observed at times it is only beyond the barrier that is worth as much if always observed, 7 % farther here.
+    at_times = resolved({**BARRIER, "barrier": level, "barrier_type": way, "monitoring": 30})
+    assert not touched_today(at_times.term, at_times.volatility).any()
 
 
 def test_dividends_are_discounted_to_today() -> None:

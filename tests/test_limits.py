@@ -1,117 +1,34 @@
-"""What contracts must be worth in every scenario, whatever the formulas: parities, bounds, limits, and the path itself.
+"""What contracts must be worth in every scenario, whatever the formulas: parities, bounds, limits.
 
 Values at the horizon are today's and the P&L, of the reference engine and of the kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from scipy.stats import norm
+from worth import (
+    AMERICAN,
+    ASIAN,
+    BARRIER,
+    COMMON,
+    DIGITAL,
+    INSIDE,
+    LEVELS,
+    OPTION,
+    PUT,
+    STEPS,
+    STRIKE,
+    TOUCH,
+    YEARS,
+    Price,
+    Row,
+    last,
+)
 
-from mcvar import book
-from mcvar.columns import Columns
-from mcvar.engines import Device, Launcher, Reference
-from mcvar.market import Market
-from mcvar.models import Drift, Gaussian
 from mcvar.pricing.settings import AmericanMethod, Pricing
-from mcvar.scenarios import Scenarios, Simulated
-from mcvar.watched import Statistic, Watched
-
-Floats = NDArray[np.float64]
-Row = dict[str, Any]
-MakeMarket = Callable[..., Market]
-STEP, STEPS = 2 / 365, 5
-YEARS = STEP * STEPS
-INSIDE = 3 * STEP  # an expiry on the way
-SPOT, STRIKE, VOLATILITY = 100.0, 101.0, 0.5
-AFTER = "2026-01-03"
-ENGINES = ["numpy", "native"]
-COMMON: Row = {
-    "underlying": "XYZ", "strike": STRIKE, "option_type": "call", "years": 0.25, "rate": 0.05, "carry": 0.02,
-    "volatility": 0.4,
-}  # fmt: skip
-OPTION: Row = {**COMMON, "kind": "option"}
-AMERICAN: Row = {**OPTION, "exercise": "american"}
-BARRIER: Row = {**COMMON, "kind": "barrier"}
-DIGITAL: Row = {**COMMON, "kind": "digital"}
-TOUCH: Row = {key: value for key, value in DIGITAL.items() if key not in ("strike", "option_type")}
-ASIAN: Row = {**COMMON, "kind": "asian", "average": "arithmetic", "averaging_start": AFTER}
-PUT: Row = {"option_type": "put"}
-UP, DOWN = 106.0, 95.0
-LEVELS = {"up_in": UP, "up_out": UP, "down_in": DOWN, "down_out": DOWN}
-
-
-@dataclass
-class Worth:
-    """Contracts in N scenarios of an engine."""
-
-    market: Market
-    owned: book.Book
-    engine: Reference | Device
-    scenarios: Scenarios
-
-    @property
-    def values(self) -> Floats:
-        """Today's values and the P&L, [I, N]."""
-        pnl = self.engine.pnl(0, self.scenarios.count)[: len(self.owned.instruments)]
-        return np.asarray(self.engine.value_0[:, None] + pnl)
-
-    def level(self, watched: Watched) -> Floats:
-        """A price of the path, [N]."""
-        row = len(self.market.factors) + self.engine.axes.watched.index(watched)
-        return np.asarray(SPOT * np.exp(self.engine.moves(0, self.scenarios.count)[row]))
-
-
-Price = Callable[..., Worth]
-
-
-def make_price(make_market: MakeMarket, launcher: Callable[..., Launcher], name: str) -> Price:
-    def price(
-        rows: list[Row], *, scale: float = 1.0, count: int = 2_000, steps: int = STEPS, years: float = YEARS,
-        drift: Drift = Drift.zero, watched: tuple[Watched, ...] = (), pricing: Pricing | None = None,
-        factor: Mapping[str, Any] | None = None,
-    ) -> Worth:  # fmt: skip
-        market = make_market([{"factor": "XYZ", "level": SPOT * scale, "volatility": VOLATILITY, **(factor or {})}])
-        table = []
-        for at, row in enumerate(rows):
-            terms = dict(row, instrument=f"{at:04}")
-            for column, of in (("expiry", "years"), ("delivery", "delivery_years")):
-                if of in terms:
-                    micros = round(terms.pop(of) * 365 * 86400e6)
-                    terms[column] = str(market.valuation + np.timedelta64(micros, "us"))
-            table.append(terms)
-        columns = dict.fromkeys(column for row in table for column in row)
-        names = [row["instrument"] for row in table]
-        owned = book.resolve(
-            Columns.from_mapping("I", {column: [row.get(column, "") for row in table] for column in columns}),
-            Columns.of("P", account=names, instrument=names, quantity=[1.0] * len(names)),
-            market,
-            pricing=pricing or Pricing(),
-        )
-        scenarios = Simulated(Gaussian(drift).law(market, years, np.full(1, 0.02), steps), count, seed=7)
-        if name == "numpy":
-            engine: Reference | Device = Reference(market, owned, scenarios, years, watched)
-        else:
-            engine = Device(market, owned, scenarios, years, watched, launcher=launcher(name))
-        return Worth(market, owned, engine, scenarios)
-
-    return price
-
-
-@pytest.fixture(params=ENGINES)
-def price(request: pytest.FixtureRequest, make_market: MakeMarket, launcher: Callable[..., Launcher]) -> Price:
-    """Contracts on one price in simulated scenarios."""
-    return make_price(make_market, launcher, request.param)
-
-
-def last(step: int) -> Watched:
-    return Watched(0, Statistic.last, step)
 
 
 @pytest.mark.parametrize("years", [0.25, INSIDE])
@@ -291,110 +208,3 @@ def test_options_on_futures_are_on_the_forward_price(price: Price) -> None:
     expected = at_forward * np.where(digital, 1.0, factor)[:, None]
     assert abs(values - expected).max() < 3e-6 * STRIKE
     assert abs(values - expected)[:4].max() < 1e-10
-
-
-@pytest.mark.parametrize("way", ["up_out", "down_out"])
-def test_what_knocked_out_on_the_path_stays_out(price: Price, way: str) -> None:
-    """Worth its rebate at the horizon, even where the price has come back."""
-    side = Statistic.bridge_maximum if way == "up_out" else Statistic.bridge_minimum
-    extreme = Watched(0, side, STEPS)
-    row = {**BARRIER, "barrier": LEVELS[way], "barrier_type": way, "rebate": 2.0}
-    worth = price([row, {"kind": "spot", "underlying": "XYZ"}], watched=(extreme,))
-    value, spot = worth.values
-    sign = 1.0 if way == "up_out" else -1.0
-    out = sign * (worth.level(extreme) - LEVELS[way]) >= 0
-    back = out & (sign * (spot - LEVELS[way]) < -1.0)
-    assert back.sum() > 20
-    assert value[out] == pytest.approx(np.full(out.sum(), 2.0), abs=1e-12)
-    assert (abs(value[~out] - 2.0) > 1e-9).all()
-
-
-@pytest.mark.parametrize("off", [0.0, 0.5])
-def test_expiries_on_the_way_settle_at_their_step(price: Price, off: float) -> None:
-    """At the first step at or after the expiry; averages and extremes are of the path until there."""
-    years, rows = INSIDE - off * STEP, list[Row]()
-    fixings, steps = tuple(last(step) for step in (1, 2, 3)), range(1, 4)
-    high, low = (Watched(0, s, 3) for s in (Statistic.bridge_maximum, Statistic.bridge_minimum))
-    extremes = {"up": high, "down": low}
-    for change in ({}, PUT):
-        rows += [{**row, **change} for row in (OPTION, AMERICAN, DIGITAL, {**DIGITAL, "payout": "asset"})]
-        rows += [{**BARRIER, **change, "barrier": level, "barrier_type": way} for way, level in LEVELS.items()]
-    rows += [{**TOUCH, "barrier": level, "barrier_type": way} for way, level in LEVELS.items()]
-    worth = price([{**row, "years": years} for row in rows], watched=(*fixings, high, low))
-    path = {step: worth.level(last(step)) for step in steps}
-    for row, value in zip(rows, worth.values, strict=True):
-        sign = -1.0 if row.get("option_type") == "put" else 1.0
-        paid = np.maximum(sign * (path[3] - STRIKE), 0.0)
-        if row["kind"] == "digital":
-            paid = (sign * (path[3] - row["strike"]) > 0).astype(float) if "strike" in row else np.ones(len(value))
-            paid = paid * (path[3] if row.get("payout") == "asset" else 1.0)
-        if "barrier" in row:
-            side, _, way = row["barrier_type"].partition("_")
-            touched = worth.level(extremes[side]) >= UP if side == "up" else worth.level(extremes[side]) <= DOWN
-            paid = np.where(touched == (way == "in"), paid, 0.0)
-        assert value == pytest.approx(paid, abs=1e-10), row
-
-
-@pytest.mark.parametrize("average", ["arithmetic", "geometric"])
-def test_averages_that_end_on_the_way(price: Price, average: str) -> None:
-    """Of the fixings at steps, of those before today, and of the time between steps."""
-    whole = {**ASIAN, "average": average, "years": INSIDE}
-    start = str(np.datetime64("2026-01-02", "us") + np.timedelta64(2, "D"))
-    earlier = str(np.datetime64("2026-01-02", "us") - np.timedelta64(2, "D"))
-    today = "2026-01-02"
-    rows = [
-        {**whole, "averaging_start": start, "fixings": 3},  # steps 1, 2 and 3
-        {**whole, "averaging_start": earlier, "fixings": 5, "average_so_far": 90.0},  # -1 is past, 0 to 3 are not
-        {**whole, "averaging_start": today},  # continuous
-        {**whole, "averaging_start": earlier, "average_so_far": 90.0},
-        {**whole, "averaging_start": "2026-01-08", "fixings": 1},
-    ]
-    worth = price(rows, watched=tuple(last(step) for step in (1, 2, 3)), count=500)
-    path = np.stack([np.full(500, SPOT), *(worth.level(last(step)) for step in (1, 2, 3))])
-    f, back = (np.log, np.exp) if average == "geometric" else (np.array, np.array)
-    path, so_far = f(path), f(90.0)
-    mean = path[1:].mean(axis=0)
-    over_time = (path[0] / 2 + path[1] + path[2] + path[3] / 2) / 3
-    fixed = [mean, (so_far + path.sum(axis=0)) / 5, over_time, so_far / 4 + 3 * over_time / 4, path[3]]
-    for value, of in zip(worth.values, fixed, strict=True):
-        assert value == pytest.approx(np.maximum(back(of) - STRIKE, 0.0), abs=1e-9)
-
-
-@pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("drift", [Drift.zero, Drift.martingale, Drift.risk_neutral])
-@pytest.mark.parametrize("side", ["up", "down"])
-def test_as_many_knock_as_brownian_motion_does(price: Price, side: str, drift: Drift, steps: int) -> None:
-    """The bridge makes continuous observation exact, with one step and with more (Karatzas and Shreve 1991, 3.5.C)."""
-    count = 60_000
-    barrier = 106.0 if side == "up" else 93.0
-    row = {**TOUCH, "barrier": barrier, "barrier_type": f"{side}_in", "cash": 1.0, "years": YEARS}
-    knocked = price([row], count=count, steps=steps, drift=drift).values[0]
-    assert np.isin(np.round(knocked, 12), (0.0, 1.0)).all()
-    deviation = VOLATILITY * np.sqrt(YEARS)
-    mean = {Drift.zero: 0.0, Drift.martingale: 0.0, Drift.risk_neutral: 0.02 * YEARS}[drift]
-    mean -= 0.0 if drift is Drift.zero else deviation**2 / 2
-    sign = 1.0 if side == "up" else -1.0
-    far, mean = sign * np.log(barrier / SPOT), sign * mean
-    share = norm.cdf((mean - far) / deviation)
-    share += np.exp(2 * mean * far / deviation**2) * norm.cdf((-mean - far) / deviation)
-    assert abs(knocked.mean() - share) < 4 * np.sqrt(share * (1 - share) / count)
-
-
-@pytest.mark.parametrize("days", [2.0, 4.0])
-@pytest.mark.parametrize("side", ["up", "down"])
-def test_observations_that_are_steps_need_no_bridge(price: Price, side: str, days: float) -> None:
-    """What counts is the price at those steps, against the barrier as it is."""
-    seen = range(int(days / 2), 5, int(days / 2))
-    row = {**BARRIER, "barrier": LEVELS[f"{side}_out"], "barrier_type": f"{side}_out", "rebate": 2.0}
-    rows = [{**row, "monitoring": days}, row]
-    worth = price(rows, watched=tuple(last(step) for step in seen), steps=4, years=4 * STEP)
-    kinds = {w.statistic for w in worth.engine.axes.watched}
-    assert kinds & {Statistic.maximum, Statistic.minimum}
-    path = np.stack([worth.level(last(step)) for step in seen])
-    out = (path.max(axis=0) >= UP) if side == "up" else (path.min(axis=0) <= DOWN)
-    value, always = worth.values
-    assert 0.02 < out.mean() < 0.98
-    assert (abs(value[out] - 2.0) < 1e-12).all()
-    assert (abs(value[~out] - 2.0) > 1e-9).all()
-    assert (abs(always[out] - 2.0) < 1e-12).all(), "whoever looks always sees more"
-    assert (abs(always - 2.0) < 1e-12).mean() > out.mean() + 0.02

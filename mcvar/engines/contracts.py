@@ -146,7 +146,7 @@ def contract_group(
         inverse=inverse,
         vol=() if implied else pillars_at(market, FactorKind.vol, owner, years),
         implied=implied,
-        carry=pillars_at(market, FactorKind.carry, owner, years) if left > 0 or reach > 0 else (),
+        carry=pillars_at(market, FactorKind.carry, owner, delivery if on_future else years) if left + reach > 0 else (),
         rate=pillars_at(market, FactorKind.rate, i.rate_currency[first], years) if left > 0 else (),
         convert=(int(i.convert[first][0]), int(i.convert[first][1])),
         table=table,

@@ -250,7 +250,7 @@ def _options(rows: Rows, i: Instruments, index: Ints, elapsed: float, path: bool
         base=base,
         vol=() if implied else pillars_at(market, FactorKind.vol, owner, years),
         implied=implied,
-        carry=pillars_at(market, FactorKind.carry, owner, years) if reach(left) > 0 else (),
+        carry=pillars_at(market, FactorKind.carry, owner, reach(years)) if reach(left) > 0 else (),
         rate=pillars_at(market, FactorKind.rate, i.rate_currency[index[0]], years) if left > 0 else (),
         convert=_pair(i, index),
     )

@@ -60,7 +60,7 @@ def law_columns(scenarios: Scenarios, rows: Rows) -> Columns:
     """
     watched = watched_columns(rows)
     if isinstance(scenarios, Explicit):
-        given = {"given": scenarios.count, "moves": scenarios.shocks, "deviation": scenarios.spread}
+        given = {"given": scenarios.count, "moves": scenarios.shocks, "deviation": scenarios.deviation}
         return {"steps": 1, **given, **watched}
     if not isinstance(scenarios, Simulated):
         raise SettingError("the kernels know simulated and given scenarios: take engine=numpy for any other")

@@ -38,6 +38,8 @@ class Rows:
         Years that pass in a step; 0 if time stands still.
     steps : int
         T.
+    years : float
+        That pass over the horizon.
     """
 
     market: Market
@@ -45,6 +47,7 @@ class Rows:
     variance: Variance | None = None
     step: float = 0.0
     steps: int = 1
+    years: float = 0.0
 
     @classmethod
     def of(
@@ -63,7 +66,7 @@ class Rows:
                 settled = _settlement(int(instruments.underlying[at]), float(instruments.years[at]), step)
                 if settled.step < scenarios.steps:
                     wanted[settled] = None
-        return cls(market, tuple(wanted), scenarios.variance, step, scenarios.steps)
+        return cls(market, tuple(wanted), scenarios.variance, step, scenarios.steps, years)
 
     def __len__(self) -> int:
         variances = 0 if self.variance is None else len(self.variance.price)
@@ -86,7 +89,7 @@ class Rows:
     @property
     def horizon(self) -> Clock:
         """Where the horizon stands."""
-        return Clock(self.step * self.steps, self.step, self.steps)
+        return Clock(self.years, self.step, self.steps)
 
     def path(self, instruments: Instruments, at: int) -> int:
         """The row of the statistic that a contract reads at the horizon; -1: none."""

@@ -36,7 +36,7 @@ def _resolve(d: Draft, here: Mask) -> dict[str, Floats]:
         here & ~np.isnat(begins) & ((start > d.years) | ((start >= d.years) & (fixings != 1))),
         lambda i: f"starts to average at {begins[i]}Z, not before its expiry {d.expiry[i]}Z",
     )
-    running = here & (start < 0)
+    running = here & (start < 0) & (fixings != 1)
     d.refuse(
         running & ~((so_far > 0) & np.isfinite(so_far)),
         lambda i: f"averages since {begins[i]}Z, before the valuation: give average_so_far, which is positive",
@@ -90,6 +90,13 @@ def _watch(term: Mapping[str, float], clock: Clock) -> Watch | None:
             if (begin <= step)
             else None
         )
+    if term["fixings"] and every > 0.75:  # nearly at steps: the last passed at the first step at or after it
+        count = int(np.floor((min(clock.elapsed, term["years"]) - term["start"]) / gap + _NEAR) - ahead) + 1
+        end = clock.step_of(term["start"] + (ahead + count - 1) * gap) if count > 1 or first > _NEAR else 0
+        apart = max(round(every), 1)
+        begin = max(end - (count - 1) * apart, 0)
+        kind = Statistic.log_average if logs else Statistic.average
+        return Watch(kind, max(end, 1), begin, apart if end else clock.steps + 1) if count > 0 else None
     begin = min(int(max(term["start"], 0.0) / clock.step) + 1, step)
     return Watch(Statistic.log_integral if logs else Statistic.integral, step, begin)
 

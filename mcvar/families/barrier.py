@@ -10,20 +10,22 @@ from numpy.typing import NDArray
 from mcvar.draft import Draft
 from mcvar.families.family import Clock, Family, Watch
 from mcvar.market import DAYS_PER_YEAR
-from mcvar.pricing.barrier import MONITORING, barrier
+from mcvar.pricing.barrier import barrier, monitoring_correction
 from mcvar.pricing.black import black76
 from mcvar.pricing.scene import Scene, Terms
 from mcvar.watched import Statistic
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+FARTHEST = 50.0  # logarithm of how far a barrier is moved at most: no price gets there
 TYPES = ("up_in", "up_out", "down_in", "down_out")
 
 
 def resolve_barrier(d: Draft, here: Mask) -> dict[str, Floats]:
-    """The terms of a barrier: `barrier, up, out, rebate, monitoring` (years between two observations), `knocked`.
+    """The terms of a barrier: `barrier, up, out, rebate, monitoring, ratio`.
 
-    A price that stands beyond its barrier today has knocked.
+    `monitoring` is in years between two observations, 0 where it is always observed; `ratio` is today's price over the
+    barrier.
     """
     level, word = d.numbers["barrier"], d.words["barrier_type"]
     d.refuse(here & np.isnan(level), lambda i: f"is a {d.kinds[i]} without a barrier: give the level")
@@ -48,7 +50,7 @@ def resolve_barrier(d: Draft, here: Mask) -> dict[str, Floats]:
         "out": np.isin(word, ["up_out", "down_out"]).astype(np.float64),
         "rebate": np.nan_to_num(rebate),
         "monitoring": np.nan_to_num(monitoring) / DAYS_PER_YEAR,
-        "knocked": np.where(here, up * (d.spot - level) >= 0, 0.0),
+        "ratio": np.where(here, d.spot / level, 1.0),
     }
 
 
@@ -72,18 +74,29 @@ def knocking(terms: Terms, clock: Clock) -> dict[str, Floats]:
     Kou 1997), with today's volatility on the path; one that is observed at the steps themselves is not moved there.
     """
     up, gap = terms["up"], terms["monitoring"]
-    correction = up * MONITORING * np.sqrt(gap)
+    correction = monitoring_correction(up, gap)
+    farther = np.exp(np.clip(correction * terms["volatility"], -FARTHEST, FARTHEST))
     by_step = gap / clock.step if clock.step > 0 else np.zeros_like(gap)
     observed = (by_step > 0.5) & (np.abs(by_step - np.round(by_step)) < 1e-6 * by_step)
-    moved = terms["barrier"] * np.exp(correction * terms["volatility"])
     return {
         "barrier": terms["barrier"],
         "up": up,
         "out": terms["out"],
         "correction": correction,
-        "decided": np.where(observed, terms["barrier"], moved),
-        "knocked": terms["knocked"],
+        "decided": np.where(observed, terms["barrier"], terms["barrier"] * farther),
+        "knocked": (up * (terms["ratio"] - farther) >= 0).astype(np.float64) * np.abs(up),
     }
+
+
+def moved_barrier(terms: Terms, volatility: Floats) -> Floats:
+    """The barrier that is worth as much if always observed, [G, N]."""
+    return np.asarray(terms["barrier"] * np.exp(np.clip(terms["correction"] * volatility, -FARTHEST, FARTHEST)))
+
+
+def touched_today(terms: Mapping[str, Floats], volatility: Floats) -> Mask:
+    """Contracts with a barrier that the price is beyond today, [I]; observed at times, beyond the moved one."""
+    still = Clock(0.0, 0.0, 1)
+    return np.asarray(knocking({**terms, "volatility": volatility}, still)["knocked"] > 0)
 
 
 def knocked(terms: Terms, scene: Scene) -> Mask:
@@ -101,7 +114,7 @@ def _record(terms: Terms, clock: Clock) -> dict[str, Floats]:
 def _value(terms: Terms, scene: Scene) -> Floats:
     volatility, rate, carry = scene.market(terms)
     strike, sign, out = terms["strike"], terms["sign"], terms["out"] > 0
-    level = terms["barrier"] * np.exp(terms["correction"] * volatility)
+    level = moved_barrier(terms, volatility)
     alive = barrier(
         scene.spot, strike, sign, level, terms["up"], out, terms["rebate"], volatility, rate, carry, scene.years
     )

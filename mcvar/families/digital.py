@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.draft import Draft
-from mcvar.families.barrier import TYPES, knocked, knocking, resolve_barrier, watch_barrier
+from mcvar.families.barrier import TYPES, knocked, knocking, moved_barrier, resolve_barrier, watch_barrier
 from mcvar.families.family import Clock, Family
 from mcvar.pricing.digital import barrier_digital, digital, touch
 from mcvar.pricing.scene import Scene, Terms
@@ -60,7 +60,7 @@ def _value(terms: Terms, scene: Scene) -> Floats:
     touching, barred = sign == 0, up != 0
     k = np.where(touching, 1.0, strike)
     plain = digital(scene.spot, k, np.where(touching, 1.0, sign), asset, *at)
-    level = np.where(barred, terms["barrier"], 1.0) * np.exp(terms["correction"] * volatility)
+    level = np.where(barred, moved_barrier(terms, volatility), 1.0)
     alive = np.where(
         touching,
         touch(scene.spot, level, up, out, asset, at_hit, *at),

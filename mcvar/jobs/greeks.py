@@ -17,6 +17,7 @@ from mcvar.engines.groups import groups
 from mcvar.engines.levels import Levels
 from mcvar.engines.rows import Rows
 from mcvar.errors import McvarError
+from mcvar.families import touched_today
 from mcvar.instruments import Instruments
 from mcvar.market import DAYS_PER_YEAR, Market
 from mcvar.shocks import move_to
@@ -93,7 +94,7 @@ def sensitivities(market: Market, instruments: Instruments) -> dict[str, Floats]
     size = np.where(spot == 0, 1.0, np.abs(spot))
     # Half way to a barrier at most: beyond it is another function of the price.
     gap = np.abs(whole.term["barrier"] - spot) / size
-    width = np.fmin(_OF_DEVIATION * deviation, np.where(whole.term["knocked"] > 0, np.nan, 0.5 * gap))
+    width = np.fmin(_OF_DEVIATION * deviation, np.where(touched_today(whole.term, whole.volatility), np.nan, 0.5 * gap))
     _, peers = np.unique(np.column_stack([whole.kind, whole.underlying, whole.years]), axis=0, return_inverse=True)
     least = np.full(len(width), np.inf)  # one bump for all that are valued together
     np.minimum.at(least, peers.reshape(-1), width)

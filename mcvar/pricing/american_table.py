@@ -27,7 +27,7 @@ ACROSS, ALONG = 72, 96  # nodes in ln s and in u
 FARTHEST = 300.0  # z beyond which premiums are nothing
 END = 1e3  # a z beyond is no price
 SCALE = 1.5  # c: half of the nodes are within so many deviations
-LARGEST = 14.0  # s from which on a put is worth its strike
+LARGEST = 50.0  # s from which on a put is worth its strike
 BELOW = 3.0  # how far below the smallest deviation today a table reaches, in ln s
 
 
@@ -55,7 +55,7 @@ class PremiumTable:
     premium: Floats
 
     @classmethod
-    @lru_cache(maxsize=4096)
+    @lru_cache(maxsize=2048)
     def build(cls, rho: float, kappa: float, smallest: float, scheme: Scheme = ACCURATE) -> PremiumTable:
         """Solve for the boundaries and tabulate.
 

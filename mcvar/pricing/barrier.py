@@ -89,26 +89,22 @@ def barrier(
     return nan_where_unknown(value + rebate * paid, spot, strike, barrier, rebate, volatility, rate, carry, years)
 
 
-def corrected_barrier(barrier: Floats, up: Floats, volatility: Floats, interval_years: Floats) -> Floats:
-    """The continuous barrier that is worth what a discretely monitored one is, to o(sqrt(interval)).
+def monitoring_correction(up: Floats, interval_years: Floats) -> Floats:
+    """How far the barrier moves for a barrier that is observed at times to be worth what one always observed is.
 
-    Broadie, Glasserman and Kou, "A continuity correction for discrete barrier options" (Mathematical Finance, 1997):
-    farther from the price by exp(0.5826 sigma sqrt(interval)), the constant being -zeta(1/2) / sqrt(2 pi).
+    Barrier exp(correction sigma), farther from the price; exact to o(sqrt(interval)). Broadie, Glasserman and Kou, "A
+    continuity correction for discrete barrier options" (Mathematical Finance, 1997); 0.5826 is -zeta(1/2) / sqrt(2 pi).
 
     Parameters
     ----------
-    barrier : ndarray
     up : ndarray
         +1 an upper barrier, -1 a lower one.
-    volatility : ndarray
-        Annual.
     interval_years : ndarray
         Between two observations.
 
     Examples
     --------
-    >>> print(f"{corrected_barrier(95.0, -1.0, 0.3, 1 / 250):.4f}")
+    >>> print(f"{95.0 * np.exp(0.3 * monitoring_correction(-1.0, 1 / 250)):.4f}")
     93.9557
     """
-    away = np.where(np.greater(up, 0), 1.0, -1.0)
-    return barrier * np.exp(away * MONITORING * volatility * np.sqrt(interval_years))
+    return up * MONITORING * np.sqrt(interval_years)

@@ -26,7 +26,9 @@ from emulator import launcher as emulated
 
 Row = Mapping[str, Any]
 # test_sanitized.py runs tests again with this set.
-SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all") if os.environ.get("MCVAR_SANITIZED") else ()
+SANITIZERS = (
+    ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all") if os.environ.get("MCVAR_SANITIZED") else ()
+)
 host.FLAGS = (*host.FLAGS, *SANITIZERS)
 SHARED = Path(__file__).parents[2] / "shared"
 

@@ -78,9 +78,9 @@ def test_links_lead_somewhere() -> None:
 
 def test_first_commands_are_those_of_ci() -> None:
     readme, ci = (ROOT / "README.md").read_text(), (ROOT / ".ci" / "run").read_text()
-    assert readme.index("pip install . && mcvar") < readme.index("pip install '.[test]' && pytest")
+    assert readme.index("pip install . && mcvar") < readme.index("pip install '.[test]' && pytest -n auto")
     assert "pip install --quiet '.[test]'" in ci
-    assert "\npytest\n" in ci
+    assert "\npytest -n auto\n" in ci
 
 
 def test_speed_is_quoted_from_a_kept_measurement() -> None:

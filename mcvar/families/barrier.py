@@ -44,13 +44,15 @@ def resolve_barrier(d: Draft, here: Mask) -> dict[str, Floats]:
         lambda i: f"has rebate {rebate[i]:g}: it must be finite and not negative",
     )
     up = np.where(np.isin(word, ["up_in", "up_out"]), 1.0, -1.0)
+    with np.errstate(all="ignore"):  # a level may be refused, or next to nothing
+        ratio = np.where(here, d.spot / level, 1.0)
     return {
         "barrier": np.where(here, level, np.nan),
         "up": np.where(here, up, 0.0),
         "out": np.isin(word, ["up_out", "down_out"]).astype(np.float64),
         "rebate": np.nan_to_num(rebate),
         "monitoring": np.nan_to_num(monitoring) / DAYS_PER_YEAR,
-        "ratio": np.where(here, d.spot / level, 1.0),
+        "ratio": ratio,
     }
 
 

@@ -3,7 +3,7 @@
 #
 #     benchmarks/gpu.sh [RESULT.json]
 #
-# Tests against the reference, memory and race checks of a small run, then the headline measurement.
+# Tests against the reference, memory and race checks of a small run, then the headline measurement and that of American options.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export PYTHONPATH=$PWD PYTHONUNBUFFERED=1
@@ -23,3 +23,6 @@ fi
 
 echo "== headline"
 python3 benchmarks/gpu.py --json "$result"
+
+echo "== American options from tables"
+python3 benchmarks/american.py --job --engine cuda --json "${result%.json}-american.json"

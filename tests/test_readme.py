@@ -108,6 +108,26 @@ def test_speed_is_quoted_from_a_kept_measurement() -> None:
     assert f"{counted['fp64']['option']['lanes']['fp64']:.0f} operations of the FP64 units" in text
 
 
+def test_american_speed_is_quoted_from_a_kept_measurement() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    results = ROOT / "benchmarks" / "results"
+    solvers = json.loads((results / "american-2-cores.json").read_text())["exact_on_one_core"]["solvers"]
+
+    def said(name: str) -> str:
+        found = solvers[name]
+        return f"{found['solutions_per_second']:,} a second on one core within {found['largest_error_of_strike']:.1e}"
+
+    assert f"solves {said('mcvar kernel accurate')} of the strike" in text
+    assert f"and {said('mcvar kernel fast').replace(' a second on one core', '')}" in text
+    assert f"QdFp engine solves {said('quantlib QdFp accurate').replace(' a second on one core', '')}." in text
+    job = json.loads((results / "american-job-2-cores.json").read_text())["job"]
+    assert (job["scenarios"], job["options"], job["accounts"]) == (100_000, 10_000, 200)
+    assert f"take {job['seconds']:.0f} s on `engine=native` after {job['preparation_seconds']:.0f} s for tables" in text
+    assert f"audited, is {job['largest_error_of_strike']:.1e} of the strike" in text
+    speed = job["revaluations_per_second"] / 1e6
+    assert f"{speed:.0f} M revaluations a second in {job['peak_memory_gb']:.1f} GB" in text
+
+
 @pytest.mark.parametrize("table", ["backtest", "spot_volatility"])
 def test_tables_of_the_models_are_the_kept_ones(table: str) -> None:
     kept = (ROOT / "benchmarks" / "results" / f"{table}.md").read_text().strip()

@@ -30,12 +30,27 @@ extern "C" void mcvar_threads(int count) { threads = count; }
 
 // The stages of a block of LANES columns from `at` on, as in the .cu files.
 
+// Normals of the drivers that a sampling spreads.
+static void draw_sampled(const Law &l, const Work &w, const uint64_t (&scenario)[LANES], int64_t at) {
+    const Points<LANES> points = points_of(l, scenario);
+    for (int64_t k = 0; k < l.sampled; ++k) {
+        Lane even, odd;
+        sampled_normals(l, points, w.state.step, k, even, odd);
+        double *first = cell(w.state.z, l.drivers, 2 * k, at), *second = cell(w.state.z, l.drivers, 2 * k + 1, at);
+        FOR_LANES {
+            first[n] = even[n];
+            second[n] = odd[n];
+        }
+    }
+}
+
 // Normals of all drivers, and what all factors share.
 static void draw(const Plan &p, const Work &w, int64_t start, int64_t stop, int64_t at) {
     const Law &l = p.law;
     uint64_t scenario[LANES];
     FOR_LANES { scenario[n] = scenario_of(w, start, stop, at + n); }
-    for (int64_t k = 0; k < l.drivers / 2; ++k) {
+    if (l.sampled > 0) draw_sampled(l, w, scenario, at);
+    for (int64_t k = l.sampled; k < l.drivers / 2; ++k) {
         const uint32_t block = static_cast<uint32_t>(l.pair[k].block), lane = static_cast<uint32_t>(l.pair[k].stream << 24 | w.state.step);
         double *even = cell(w.state.z, l.drivers, 2 * k, at), *odd = cell(w.state.z, l.drivers, 2 * k + 1, at);
         FOR_LANES { normals(l.seed, scenario[n], block, lane, even[n], odd[n]); }
@@ -49,7 +64,7 @@ static void move(const Plan &p, const Work &w, int64_t at) {
     for (int64_t d = 0; d < l.drivers; ++d) {
         Lane sum;
         FOR_LANES { sum[n] = 0.0; }
-        for (int64_t g = l.first[d]; g <= d; ++g) {
+        for (int64_t g = l.first[d]; g < l.end[d]; ++g) {
             const double entry = l.root[d * l.drivers + g], *z = cell(w.state.z, l.drivers, g, at);
             FOR_LANES { sum[n] = fma_(entry, z[n], sum[n]); }
         }

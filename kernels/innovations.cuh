@@ -6,6 +6,7 @@
 
 #pragma once
 #include "plan.cuh"
+#include "sampling.cuh"
 
 namespace mcvar {
 
@@ -70,7 +71,8 @@ MCVAR_FN void draw_common(const Plan &p, const Work &w, uint64_t scenario, int64
     const Law &l = p.law;
     const State &s = w.state;
     for (int64_t m = 0; m < l.mixings; ++m) {
-        const double u = uniform_of(l, scenario, MIXING, s.step, l.mixing_draw[m]);
+        const int64_t draw = l.mixing_draw[m];
+        const double u = l.scheme == SOBOL ? sobol_mixing(l, scenario, s.step, draw) : uniform_of(l, scenario, MIXING, s.step, draw);
         *cell(s.scale, l.mixings, m, column) = mixing_scale(l, m, inverse_normal(u));
     }
     if (l.dates > 0) {

@@ -15,9 +15,17 @@ enum Statistic : int64_t {
     LAST = 0, MINIMUM = 1, MAXIMUM = 2, AVERAGE = 3, LOG_AVERAGE = 4, INTEGRAL = 5, LOG_INTEGRAL = 6, BRIDGE_MINIMUM = 7, BRIDGE_MAXIMUM = 8
 };
 
+enum Scheme : int64_t { PLAIN = 0, SOBOL = 1, STRATIFIED = 2 };
+
 // A pair of drivers: which draws of the generator.
 struct Pair {
     int64_t stream, block;
+};
+
+// What a level of a Brownian bridge adds to a step.
+struct Part {
+    int64_t level;
+    double weight;
 };
 
 // h' = omega + (alpha + gamma 1[e < 0]) e^2 + beta h; half the variance of a move is `half` h where it is taken off.
@@ -48,11 +56,19 @@ struct Law {
     // given moves instead of a law: [F, given]; given = 0 for a law
     int64_t given;
     const double *moves;
-    // drivers y = root z, each row of the root from its first entry on; which rows they are
+    // sampling (sampling.cuh): the first `sampled` pairs of drivers, and under SOBOL the mixing variables, are not plain
+    int64_t scheme, sampled;
+    int64_t mixed, components;            // draws of a level of the bridge: mixing variables, principal components
+    int64_t scramblings, bits;
+    const uint64_t *direction, *shift;    // [dimensions, bits, scramblings], [dimensions, scramblings]
+    int64_t strata_bits;
+    const int64_t *bridge_begin, *place;  // [steps + 1] first part of each step; [steps] the level that fixes its end
+    const Part *bridge;
+    // drivers y = root z, each row of the root from its first entry to its end; which rows they are
     int64_t drivers;
     const Pair *pair;      // [D / 2]
-    const double *root;    // [D, D] lower triangular
-    const int64_t *first;  // [D]
+    const double *root;    // [D, D] a triangle or a square for each kind of drivers
+    const int64_t *first, *end;  // [D]
     int64_t variance_row, common_row, own_row;
     // mixing: scale m of a factor's group, from a normal, by a table on [-9, 9]
     int64_t mixings, nodes;

@@ -1,6 +1,6 @@
 // Stages draw, move and evolve on the device, once for each step: normals, their correlation, and the moves of the factors.
 //
-// Why: 1e8 bit-exact normals are a millisecond of FP64 work, and so is the triangular product, which goes through shared
+// Why: 1e8 bit-exact normals are a millisecond of FP64 work, and so is the product with the root, which goes through shared
 // memory in panels so that each normal is read from memory once for 64 rows. What the models differ in is in `evolve`.
 
 #include "moves.cuh"
@@ -20,11 +20,16 @@ MCVAR_KERNEL(256, 2) mcvar_draw(const mcvar::Plan p, const mcvar::Work w, int64_
         draw_common(p, w, scenario, column);
         return;
     }
-    double even, odd;
-    const uint32_t lane = static_cast<uint32_t>(l.pair[pair].stream << 24 | w.state.step);
-    normals(l.seed, scenario, static_cast<uint32_t>(l.pair[pair].block), lane, even, odd);
-    *cell(w.state.z, l.drivers, 2 * pair, column) = even;
-    *cell(w.state.z, l.drivers, 2 * pair + 1, column) = odd;
+    double even[1], odd[1];
+    if (pair < l.sampled) {
+        const uint64_t one[1] = {scenario};
+        sampled_normals(l, points_of(l, one), w.state.step, pair, even, odd);
+    } else {
+        const uint32_t lane = static_cast<uint32_t>(l.pair[pair].stream << 24 | w.state.step);
+        normals(l.seed, scenario, static_cast<uint32_t>(l.pair[pair].block), lane, even[0], odd[0]);
+    }
+    *cell(w.state.z, l.drivers, 2 * pair, column) = even[0];
+    *cell(w.state.z, l.drivers, 2 * pair + 1, column) = odd[0];
 }
 
 // A tile of 64 drivers (blockIdx.y) by 64 scenarios a block, 4 by 4 a thread.
@@ -34,10 +39,11 @@ MCVAR_KERNEL(256, 2) mcvar_move(const mcvar::Plan p, const mcvar::Work w, int64_
     const Law &l = p.law;
     const int t = static_cast<int>(threadIdx.x), row = t / 16, lane = t % 16;
     const int64_t rows = l.drivers, top = static_cast<int64_t>(blockIdx.y) * PANEL;
-    const int64_t at = static_cast<int64_t>(blockIdx.x) * PANEL, end = top + PANEL < rows ? top + PANEL : rows;
+    const int64_t at = static_cast<int64_t>(blockIdx.x) * PANEL;
     if (top >= rows) return;
+    const int64_t end = l.end[(top + PANEL < rows ? top + PANEL : rows) - 1];
     double sum[4][4] = {};
-    // The root is triangular, and its blocks start further right as one goes down: nothing before or beyond.
+    // The root's blocks, triangles or squares, start and end further right as one goes down: nothing before or beyond.
     for (int64_t depth = l.first[top] / DEPTH * DEPTH; depth < end; depth += DEPTH) {
         for (int i = t; i < PANEL * DEPTH; i += 256) {
             const int64_t d = top + i / DEPTH, g = depth + i % DEPTH;

@@ -26,10 +26,12 @@ MCVAR_FN Words philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint32
     return {c0, c1, c2, c3};
 }
 
-// Odd multiples of 2^-53 in (0, 1). The bits 0x3FF... | k are those of 1 + k 2^-52, so the difference is exact.
-MCVAR_FN double uniform(uint32_t high, uint32_t low) {
-    const uint64_t k = static_cast<uint64_t>(high) << 20 | low >> 12;
-    return sub(from_bits(static_cast<int64_t>(k | 0x3FF0000000000000ull)), 1.0 - 0x1p-53);
-}
+// 52 bits of two words.
+MCVAR_FN uint64_t word_of(uint32_t high, uint32_t low) { return static_cast<uint64_t>(high) << 20 | low >> 12; }
+
+// (2k + 1) 2^-53 in (0, 1), k of 52 bits. The bits 0x3FF... | k are those of 1 + k 2^-52, so the difference is exact.
+MCVAR_FN double unit(uint64_t k) { return sub(from_bits(static_cast<int64_t>(k | 0x3FF0000000000000ull)), 1.0 - 0x1p-53); }
+
+MCVAR_FN double uniform(uint32_t high, uint32_t low) { return unit(word_of(high, low)); }
 
 }  // namespace mcvar

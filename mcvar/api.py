@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar import build, measures
-from mcvar.config import Config, VarJob, option_name
+from mcvar import build
+from mcvar.config import Config, MeasureConfig, VarJob, option_name
 from mcvar.engines import EngineChoice, choose
 from mcvar.engines.audit import audit_american
 from mcvar.engines.laws import law_memory
@@ -20,6 +20,7 @@ from mcvar.errors import CapacityError, SettingError
 from mcvar.families import touched_today
 from mcvar.jobs import var
 from mcvar.jobs.var import VarResult, highest
+from mcvar.measures import Measures
 from mcvar.memory import plan
 from mcvar.precision import Precision
 from mcvar.provenance import provenance
@@ -65,15 +66,14 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     engine = engine_of(config)
     given = build.inputs(config)
     market, book, count = given.market, given.book, given.scenarios.count
-    levels, confidence = list(config.measure.levels), config.measure.confidence
+    asked = measures_of(config.measure, given.scenarios).over(len(book.row), given.scenarios.seed)
     if isinstance(given.scenarios, Explicit):
-        _check_count(count, levels, confidence)
+        _check_count(count, asked)
     planned = plan(
         rows=len(book.row),
         instruments=len(book.instruments),
         count=count,
-        levels=levels,
-        confidence=confidence,
+        asked=asked,
         workers=config.executor.workers,
         memory_gb=config.executor.memory_gb,
         engine=engine,
@@ -93,8 +93,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         book,
         given.scenarios,
         decay=given.horizon.decay,
-        levels=levels,
-        confidence=confidence,
+        asked=asked,
         plan=planned,
         engine=engine,
         keep=config.output.tail_rows,
@@ -114,7 +113,8 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
             f"{audit.exactly} American options are solved exactly in every scenario, which is slow: "
             "rates move, they have two exercise boundaries or no volatility, or pricing.american=exact"
         )
-    notes += _precision_notes(engine, result)
+    notes += asked.notes(count, result.estimates)
+    notes += _precision_notes(engine, result, asked)
     settings = plain(config)
     record = {
         **provenance(),
@@ -145,7 +145,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "fitted": given.fitted,
         "effective_observations": _number(market.observations),
         "annual_volatility": dict(zip(market.factors.name, _volatility(given).tolist(), strict=True)),
-        "ranks": {str(level): vars(measures.ranks(count, level, confidence)) for level in levels},
+        "ranks": {str(level): vars(asked.ranks(count, level)) for level in asked.levels},
         "tail_depth": planned.depth,
         "rows_at_once": planned.rows,
         "tail_form": planned.form,
@@ -165,15 +165,22 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     return Report(market, book, result, record)
 
 
-def _check_count(count: int, levels: list[float], confidence: float) -> None:
+def measures_of(settings: MeasureConfig, scenarios: Simulated | Explicit) -> Measures:
+    """What is measured; scenarios that are not independent bring the sections that they come in."""
+    asked = Measures(**{**vars(settings), "levels": tuple(settings.levels)})
+    if isinstance(scenarios, Explicit) or scenarios.replicates is None:
+        return asked
+    return dataclasses.replace(asked, sections=scenarios.replicates, unit=scenarios.unit)
+
+
+def _check_count(count: int, asked: Measures) -> None:
     """Refuse a history with too few moves in its own words: its number of scenarios is not a setting."""
     try:
-        measures.depth(count, levels, confidence)
+        asked.depth(count)
     except CapacityError as error:
         raise CapacityError(
-            f"the history has {count} moves over the horizon, too few for the interval at measure.levels={levels}: "
-            "give "
-            "a longer history, model.overlapping=true, or lower levels"
+            f"the history has {count} moves over the horizon, too few for the interval at measure.levels="
+            f"{list(asked.levels)}: give a longer history, model.overlapping=true, or lower levels"
         ) from error
 
 
@@ -190,7 +197,7 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _precision_notes(engine: EngineChoice, result: VarResult) -> list[str]:
+def _precision_notes(engine: EngineChoice, result: VarResult, asked: Measures) -> list[str]:
     """Where single precision may be felt."""
     if engine.precision is Precision.fp64:
         return []
@@ -200,7 +207,8 @@ def _precision_notes(engine: EngineChoice, result: VarResult) -> list[str]:
         return []
     where = f"for {felt} rows the error of a loss may exceed {_FELT:g} of VaR (fp32_bound in measures.parquet)"
     if engine.precision is Precision.mixed:
-        return [f"mixed: {where}: it is in ES, mean, std and tail.parquet, not in VaR"]
+        drawn = "" if not asked.whole else " (but it is in intervals from sections or resamples and in fitted tails)"
+        return [f"mixed: {where}: it is in ES, mean, std and tail.parquet, not in VaR{drawn}"]
     return [f"fp32: {where}: engine.precision=mixed makes VaR exact"]
 
 

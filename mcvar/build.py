@@ -19,6 +19,7 @@ from mcvar.io import deribit, deribit_tables, sample
 from mcvar.market import DAYS_PER_YEAR, Market
 from mcvar.models import Drift
 from mcvar.pricing.settings import Pricing
+from mcvar.sampling import Plain, Quasi, Sampling, Strata
 from mcvar.scenarios import Explicit, Simulated
 
 MOST_STEPS = 2**24  # what the generator's counter holds
@@ -58,6 +59,7 @@ def inputs(config: c.Config) -> Inputs:
     if not isinstance(config.scenarios, c.SimulatedScenarios):
         raise SettingError("scenarios must be `simulated`")
     horizon = _horizon(config.horizon, market)
+    sampling = _sampling(config)
     carry = np.zeros(len(market.factors))
     if config.model.drift is Drift.risk_neutral:
         carry = underlying_carry(market, book.instruments)
@@ -70,7 +72,7 @@ def inputs(config: c.Config) -> Inputs:
         return Inputs(market, book, moves, horizon, files.seen, notes)
     prepared = prepare(config.model, market)
     law = prepared.model.law(prepared.market, horizon.variance, carry, _steps(config, market, horizon))
-    scenarios = Simulated(law, config.scenarios.count, config.scenarios.seed)
+    scenarios = Simulated(law, config.scenarios.count, config.scenarios.seed, sampling)
     notes = (*prepared.notes, *law.notes)
     return Inputs(prepared.market, book, scenarios, horizon, files.seen, notes, prepared.settings)
 
@@ -116,6 +118,21 @@ def _market_and_book(config: c.Config, files: Files) -> tuple[Market, Book]:
                 f"book={c.option_name(config.book)} goes with market={c.option_name(config.book)} only, "
                 f"not with market={c.option_name(config.market)}: take book=files to bring your own"
             )
+
+
+def _sampling(config: c.Config) -> Sampling:
+    if isinstance(config.model, m.HistoricalModel) and not isinstance(config.sampling, c.PlainSampling):
+        raise SettingError(
+            f"model=historical takes the moves of the history, and draws nothing that sampling="
+            f"{c.option_name(config.sampling)} could spread: take sampling=plain"
+        )
+    match config.sampling:
+        case c.SobolSampling() as asked:
+            return Quasi(asked.scramblings)
+        case c.StratifiedSampling() as asked:
+            return Strata(asked.strata)
+        case _:
+            return Plain()
 
 
 def _pricing(asked: c.PricingConfig) -> Pricing:

@@ -30,10 +30,12 @@ from mcvar import __version__
 from mcvar import config as c
 from mcvar.api import run
 from mcvar.errors import McvarError, SettingError
+from mcvar.explain_report import find_explanation
 from mcvar.fit_report import fit_model
 from mcvar.greeks_report import find_greeks
 from mcvar.moves_report import simulate_moves
 from mcvar.render import show
+from mcvar.render_explain import show_explanation
 from mcvar.render_models import show_fit, show_greeks, show_moves
 from mcvar.report import Report
 
@@ -113,6 +115,10 @@ def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> Cal
             fitted = fit_model(config)
             fitted.write(folder, extra)
             return lambda console: show_fit(fitted, console, folder)
+        case c.ExplainJob():
+            explained = find_explanation(config)
+            explained.write(folder, extra)
+            return lambda console: show_explanation(explained, console, config.output.table_rows, folder)
         case c.GreeksJob():
             greeks = find_greeks(config)
             greeks.write(folder, extra)

@@ -8,7 +8,7 @@ Paths are relative to the working folder. "" and None mean not given.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from mcvar.history import Missing as Missing
 from mcvar.market_config import CORRELATIONS, MARKETS
@@ -26,6 +26,9 @@ from mcvar.market_config import RandomMatrixCorrelation as RandomMatrixCorrelati
 from mcvar.market_config import SampleMarket as SampleMarket
 from mcvar.market_config import ShrinkToConstantCorrelation as ShrinkToConstantCorrelation
 from mcvar.market_config import TauCorrelation as TauCorrelation
+from mcvar.measures import Interval as Interval
+from mcvar.measures import Joint as Joint
+from mcvar.measures import Sides as Sides
 from mcvar.model_config import MODELS
 from mcvar.model_config import BatesModel as BatesModel
 from mcvar.model_config import FilteredHistoricalModel as FilteredHistoricalModel
@@ -40,6 +43,11 @@ from mcvar.models import Drift as Drift
 from mcvar.precision import Precision
 from mcvar.pricing.asian import Method
 from mcvar.pricing.settings import Accuracy, AmericanMethod
+from mcvar.sampling_config import SAMPLINGS
+from mcvar.sampling_config import PlainSampling as PlainSampling
+from mcvar.sampling_config import SamplingConfig as SamplingConfig
+from mcvar.sampling_config import SobolSampling as SobolSampling
+from mcvar.sampling_config import StratifiedSampling as StratifiedSampling
 
 # OmegaConf reads these annotations: it knows Optional[...] and List, not the newer `... | None` everywhere.
 # ruff: noqa: UP045
@@ -98,10 +106,21 @@ class HorizonConfig:
 
 @dataclass
 class MeasureConfig:
-    """VaR and ES levels, and the confidence of their intervals."""
+    """VaR and ES levels, and their intervals: see `mcvar.measures.Measures` and docs/confidence.md.
+
+    `upper`: confidence of the further measures `var_upper` and `es_upper`, upper limits; None: without. `pareto`: also
+    `var_pareto` and `es_pareto`, with a smoothed tail.
+    """
 
     levels: list[float] = field(default_factory=lambda: [0.95, 0.99])
     confidence: float = 0.95
+    interval: Interval = Interval.auto
+    sides: Sides = Sides.two
+    joint: Joint = Joint.none
+    upper: Optional[float] = None
+    sections: int = 16
+    resamples: int = 1000
+    pareto: bool = False
 
 
 @dataclass
@@ -180,6 +199,22 @@ class GreeksJob(JobConfig):
 
 
 @dataclass
+class ExplainJob(JobConfig):
+    """Where VaR and ES of one account of a finished run come from: instruments, underlyings and factors.
+
+    `run`: its folder, from which all other settings come but `output` and `executor`. `account`: any row of it.
+    `window`: ranks to each side of VaR's that contributions to it are averaged over; None: those of its interval.
+    `add`: NAME:QUANTITY or a list of these, positions to add. `engine`: that revalues; "": the run's.
+    """
+
+    run: str = ""
+    account: str = ""
+    window: Optional[int] = None
+    add: Any = None
+    engine: str = ""
+
+
+@dataclass
 class PricingConfig:
     """How contracts are priced: see `mcvar.pricing.settings.Pricing`.
 
@@ -220,6 +255,7 @@ class Config:
     model: ModelConfig = field(default_factory=GaussianModel)
     book: BookConfig = field(default_factory=SampleBook)
     scenarios: ScenariosConfig = field(default_factory=SimulatedScenarios)
+    sampling: SamplingConfig = field(default_factory=PlainSampling)
     horizon: HorizonConfig = field(default_factory=HorizonConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     engine: EngineConfig = field(default_factory=NumpyEngine)
@@ -242,10 +278,11 @@ OPTIONS: dict[str, dict[str, type]] = {
     "model": MODELS,
     "book": {"sample": SampleBook, "files": FilesBook, "deribit": DeribitBook},
     "scenarios": {"simulated": SimulatedScenarios},
+    "sampling": SAMPLINGS,
     "measure": {"standard": MeasureConfig, "frtb": MeasureConfig},
     "engine": {"numpy": NumpyEngine, "native": NativeEngine, "cuda": CudaEngine, "auto": AutoEngine},
     "executor": {"threads": ExecutorConfig, "serial": ExecutorConfig},
-    "job": {"var": VarJob, "fit": FitJob, "moves": MovesJob, "greeks": GreeksJob},
+    "job": {"var": VarJob, "fit": FitJob, "moves": MovesJob, "greeks": GreeksJob, "explain": ExplainJob},
 }
 
 

@@ -8,244 +8,230 @@ Conventions: loss = -(P&L), descending order statistics L_1 >= L_2 >= ..., N sce
   coherence of expected shortfall", J. Banking and Finance 26, 2002).
 
 Levels are exact decimals and ranks integer arithmetic: in floating point 200000 * (1 - 0.99) is
-2000.0000000000018.
+2000.0000000000018. How intervals are made is in `mcvar.intervals`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from math import floor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import binom
 
-from mcvar.errors import CapacityError, SettingError
+from mcvar.intervals import asymptotic, bootstrap, joint, order, pareto
+from mcvar.intervals import sections as batches
+from mcvar.intervals.asymptotic import expected_shortfall as expected_shortfall
+from mcvar.intervals.asymptotic import mean as mean
+from mcvar.intervals.asymptotic import standard_deviation as standard_deviation
+from mcvar.intervals.estimate import Ends as Ends
+from mcvar.intervals.estimate import Estimate as Estimate
+from mcvar.intervals.estimate import Sides as Sides
+from mcvar.intervals.estimate import exact as exact
+from mcvar.intervals.estimate import none, share
+from mcvar.intervals.order import Bounds, bounds, var_rank
+from mcvar.intervals.order import Ranks as Ranks
+from mcvar.intervals.order import ranks as ranks
+from mcvar.intervals.order import value_at_risk as value_at_risk
+from mcvar.intervals.settings import Interval as Interval
+from mcvar.intervals.settings import Joint as Joint
+from mcvar.intervals.settings import Settings
 from mcvar.moments import Moments
-from mcvar.tail import Worst
+from mcvar.tail import Tail, Worst
 
 Floats = NDArray[np.float64]
+Reader = Callable[[str, float, Ends], Estimate]
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """One measure of every row, with its interval; arrays are [R].
-
-    Parameters
-    ----------
-    measure : str
-        `var`, `es`, `mean`, `std`, or `fp32_bound`: on the error of a loss in single precision.
-    level : float or None
-    value, stderr, low, high : ndarray [R]
-    confidence : float
-        Of the two-sided interval [low, high].
-    method : str
-        How the interval was made.
-    """
-
-    measure: str
-    level: float | None
-    value: Floats
-    stderr: Floats
-    low: Floats
-    high: Floats
-    confidence: float
-    method: str
-
-    def take(self, rows: NDArray[np.int64]) -> Estimate:
-        """The estimate of some of the rows, in that order."""
-        return replace(self, value=self.value[rows], stderr=self.stderr[rows], low=self.low[rows], high=self.high[rows])
-
-    @staticmethod
-    def stack(parts: Sequence[Estimate]) -> Estimate:
-        """The same measure of further rows, one after another."""
-        return replace(
-            parts[0],
-            value=np.concatenate([part.value for part in parts]),
-            stderr=np.concatenate([part.stderr for part in parts]),
-            low=np.concatenate([part.low for part in parts]),
-            high=np.concatenate([part.high for part in parts]),
-        )
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """Descending ranks (1 = worst) of VaR and of the ends of its interval."""
-
-    var: int
-    low: int
-    high: int
-
-
-def exact(level: float) -> Fraction:
-    """The decimal that a level was written as.
+class Measures(Settings):
+    """The measures that `Settings` ask for: how much of a tail they read, and what they make of it.
 
     Examples
     --------
-    >>> exact(0.99)
-    Fraction(99, 100)
+    >>> asked = Measures((0.99,), upper=0.99)
+    >>> asked.depth(10_000), asked.ranks(10_000, 0.99)
+    (121, Bounds(var=101, low=121, high=81))
     """
-    return Fraction(repr(float(level)))
 
+    @property
+    def row_bytes(self) -> int:
+        """Memory that resamples of a row take."""
+        return 64 * self.resamples * len(self.levels) if self.chosen is Interval.bootstrap else 0
 
-def ranks(count: int, level: float, confidence: float) -> Ranks:
-    """Which order statistics are VaR and the two ends of its interval.
+    def over(self, rows: int, seed: int = 1) -> Measures:
+        """For a run of that many rows, whose scenarios have that seed."""
+        return replace(self, rows=rows, seed=seed)
 
-    The number of losses below the true quantile is binomial(N, a), whatever the law of the losses,
-    so the ascending order statistics l = its (1 - c)/2 quantile and u = its (1 + c)/2 quantile + 1
-    enclose it with a probability of at least about c (H. A. David and H. N. Nagaraja, "Order
-    Statistics", 2003, section 7.1).
+    def ranks(self, count: int, level: float) -> Bounds:
+        """The ranks that VaR and its interval are read from; no ends where it is made in another way."""
+        return self._ranks(count, level, self.ends, self.confidence)
 
-    Raises
-    ------
-    SettingError
-        A level or confidence outside (0, 1).
-    CapacityError
-        Too few scenarios for an interval at that level; the message says how many it takes.
+    def wanted(self, count: int) -> list[int]:
+        """Every single rank that is read."""
+        return sorted({rank for level in self.levels for rank in self._read(count, level)})
 
-    Examples
-    --------
-    >>> ranks(10_000, 0.99, 0.95)
-    Ranks(var=101, low=121, high=81)
-    """
-    for name, value in (("measure.levels", level), ("measure.confidence", confidence)):
-        if not 0.0 < value < 1.0:
-            raise SettingError(f"{name} has {value:g}: it must lie between 0 and 1, such as 0.99")
-    lower, upper = _ascending(count, level, confidence)
-    if lower < 1 or upper > count:
-        raise CapacityError(
-            f"{count} scenarios are too few for VaR at level {level:g} with a {confidence:g} interval: "
-            f"set scenarios.count to {_least_count(level, confidence)} or more, or measure.levels lower"
-        )
-    return Ranks(floor(count * (1 - exact(level))) + 1, count - lower + 1, count - upper + 1)
+    def spans(self, count: int, keep: int) -> list[tuple[int, int]]:
+        """The ranks, first to last, that are read, and the `keep` worst.
+
+        ES needs the sum of what is worse than its span, not the losses themselves.
+        """
+        read = [self._read(count, level) for level in self.levels]
+        return [(1, min(max(keep, 1), count)), *((min(each), max(each)) for each in read)]
+
+    def depth(self, count: int) -> int:
+        """K: how many of the worst losses are read.
+
+        Raises
+        ------
+        CapacityError
+            Too few scenarios for an interval at one of the levels; the message says how many it takes.
+        """
+        hardest = sorted(self.levels, key=lambda level: -abs(level - 0.5))  # so that its count is enough for all
+        return max(max(*self._read(count, level), self._whole_depth(count, level)) for level in hardest)
+
+    def measure(self, tail: Worst, moments: Moments) -> list[Estimate]:
+        """All measures of all rows.
+
+        Parameters
+        ----------
+        tail : Worst
+            With all that `spans(...)` names; where `whole`, with the `depth(...)` worst.
+        moments : Moments
+            Of the LOSS.
+
+        Returns
+        -------
+        list of Estimate
+            At each level VaR, ES, their upper limits and their smoothed values, as far as they are asked for; then
+            mean and std.
+        """
+        found = self.parts(tail, moments)
+        return self.settled(found, joint.largest(found))
+
+    def notes(self, count: int, found: Sequence[Estimate]) -> list[str]:
+        """What the reader of the estimates must know: limits that are far, and values that there are not."""
+        said = []
+        few = {level: share(count, level) for level in self.levels if share(count, level) < asymptotic.FEW}
+        if few and self.chosen in (Interval.order, Interval.asymptotic):
+            level, size = min(few.items(), key=lambda item: item[1])
+            said.append(
+                f"only {size:g} losses lie beyond level {level:g}: the interval of ES covers it less often than "
+                f"{self.confidence:g} says (docs/confidence.md has by how much); raise scenarios.count"
+            )
+        for estimate in found:
+            if estimate.measure.endswith("_pareto") and (nulls := int(np.isnan(estimate.value).sum())):
+                said.append(
+                    f"{estimate.measure} at level {estimate.level:g} is null for {nulls} rows: no "
+                    "generalised Pareto law with a shape between -1/2 and 1 fits their tails best"
+                )
+        return said
+
+    @np.errstate(over="ignore", invalid="ignore")  # the caller refuses what is not finite, by name
+    def parts(self, tail: Worst, moments: Moments) -> list[Estimate]:
+        """The measures of some of the rows: as `measure`, but joint intervals by resampling are ended by `settled`."""
+        head = tail.head(self.depth(tail.count)) if self.whole else None
+        found = []
+        for level, read in zip(self.levels, self._readers(tail, head), strict=True):
+            found += [read(name, self.confidence, self.ends) for name in ("var", "es")]
+            if self.upper is not None:
+                found += [self._limit(read(name, self.upper, self.upper_ends)) for name in ("var", "es")]
+            if self.pareto and head is not None:
+                found += pareto.estimates(head, level, self.confidence, self.ends)
+        return [*found, *(make(moments, self.confidence, self.ends) for make in (mean, standard_deviation))]
+
+    def settled(self, found: Sequence[Estimate], largest: Sequence[Floats | None]) -> list[Estimate]:
+        """The estimates of all rows, given the largest deviations over them (`mcvar.intervals.joint`)."""
+        done = []
+        for estimate, deviation in zip(found, largest, strict=True):
+            if deviation is None:
+                done.append(estimate)
+            elif estimate.measure.endswith("_upper") and self.upper is not None:
+                ends = Ends.of(self.upper, Sides.upper)
+                done.append(self._limit(joint.settled(estimate, deviation, ends, self.rows)))
+            else:
+                ends = Ends.of(self.confidence, self.sides)
+                done.append(joint.settled(estimate, deviation, ends, self.rows))
+        return done
+
+    def _ranks(self, count: int, level: float, ends: Ends, confidence: float) -> Bounds:
+        match self.chosen:
+            case Interval.order:
+                return bounds(count, level, confidence, ends)
+            case Interval.asymptotic:
+                return asymptotic.spacing(count, level, ends)
+            case _:
+                return Bounds(var_rank(count, level))
+
+    def _read(self, count: int, level: float) -> list[int]:
+        read = self.ranks(count, level).read
+        if self.upper is not None:
+            read += self._ranks(count, level, self.upper_ends, self.upper).read
+        return read
+
+    def _whole_depth(self, count: int, level: float) -> int:
+        depths = [0]
+        if self.chosen is Interval.sections:
+            depths.append(batches.depth(count, level, self.sections, max(self.unit, 1)))
+        if self.chosen is Interval.bootstrap:
+            depths.append(bootstrap.depth(count, level))
+            shared = 1 if self.joint is Joint.bootstrap else self.shared
+            bootstrap.check_resamples(self.resamples, Ends.of(self.confidence, self.sides, shared))
+            if self.upper is not None:
+                bootstrap.check_resamples(self.resamples, Ends.of(self.upper, Sides.upper, shared))
+        if self.pareto:
+            depths.append(pareto.excesses(count, level) + 1)
+        return max(depths)
+
+    def _readers(self, tail: Worst, head: Tail | None) -> list[Reader]:
+        """What reads `var` or `es` at each level."""
+        if self.chosen is Interval.bootstrap and head is not None:
+            resampled = bootstrap.Resampled.of(head, self.levels, self.seed, self.resamples)
+            together = self.joint is Joint.bootstrap
+            return [partial(at.estimate, tail, joint=together) for at in resampled]
+        return [self._reader(tail, head, level) for level in self.levels]
+
+    def _reader(self, tail: Worst, head: Tail | None, level: float) -> Reader:
+        if self.chosen is Interval.sections and head is not None:
+            found = batches.Sections.of(head, level, self.sections, max(self.unit, 1))
+            return partial(found.estimate, tail)
+        of_var = asymptotic.value_at_risk if self.chosen is Interval.asymptotic else order.value_at_risk
+
+        def read(measure: str, confidence: float, ends: Ends) -> Estimate:
+            return (of_var if measure == "var" else expected_shortfall)(tail, level, confidence, ends)
+
+        return read
+
+    def _limit(self, estimate: Estimate) -> Estimate:
+        """A measure whose value is the upper end of an interval."""
+        name = estimate.measure.removesuffix("_upper") + "_upper"
+        if estimate.deviation is not None:  # its end is known with those of the other rows
+            return replace(estimate, measure=name)
+        missing = none(estimate.value)
+        return replace(estimate, measure=name, value=estimate.high, stderr=missing, low=missing, high=missing)
 
 
 def depth(count: int, levels: Sequence[float], confidence: float) -> int:
-    """K: how many of the worst losses the measures at these levels read."""
-    if not levels:
-        raise SettingError("measure.levels is empty: give at least one level, such as [0.99]")
-    if len(set(levels)) < len(levels):
-        raise SettingError(f"measure.levels has a level twice: {list(levels)}")
-    hardest = max(levels, key=lambda level: abs(level - 0.5))  # so that the count it asks for is enough for all
-    ranks(count, hardest, confidence)
-    return max(max(r.low, r.var) for r in (ranks(count, level, confidence) for level in levels))
+    """K: how many of the worst losses the measures at these levels read, with the intervals of `Measures`' defaults."""
+    return Measures(tuple(levels), confidence).depth(count)
 
 
 def wanted(count: int, levels: Sequence[float], confidence: float) -> list[int]:
-    """Every single rank that measures at these levels read."""
-    return sorted({rank for level in levels for rank in vars(ranks(count, level, confidence)).values()})
+    """Every single rank that measures at these levels read: see `Measures.wanted`."""
+    return Measures(tuple(levels), confidence).wanted(count)
 
 
 def spans(count: int, levels: Sequence[float], confidence: float, keep: int) -> list[tuple[int, int]]:
-    """The ranks, first to last, that measures at these levels read, and the `keep` worst.
-
-    ES needs the sum of what is worse than its span, not the losses themselves.
-    """
-    read = [ranks(count, level, confidence) for level in levels]
-    return [(1, min(max(keep, 1), count)), *((min(r.high, r.var), max(r.low, r.var)) for r in read)]
+    """The ranks, first to last, that measures at these levels read, and the `keep` worst: see `Measures.spans`."""
+    return Measures(tuple(levels), confidence).spans(count, keep)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # the caller refuses what is not finite, by name
 def measure(tail: Worst, moments: Moments, levels: Sequence[float], confidence: float) -> list[Estimate]:
-    """All measures of all rows.
-
-    Parameters
-    ----------
-    tail : Worst
-        With all that `spans(...)` names.
-    moments : Moments
-        Of the LOSS.
-    levels : sequence of float
-        In (0, 1).
-    confidence : float
-        Of every two-sided interval.
-
-    Returns
-    -------
-    list of Estimate
-        VaR and ES at each level, then mean and std.
-    """
-    estimates = []
-    for level in levels:
-        estimates.append(value_at_risk(tail, level, confidence))
-        estimates.append(expected_shortfall(tail, level, confidence))
-    return [*estimates, mean(moments, confidence), standard_deviation(moments, confidence)]
-
-
-def value_at_risk(tail: Worst, level: float, confidence: float) -> Estimate:
-    """VaR with the exact binomial interval of order statistics; stderr = (high - low) / 2 z."""
-    r = ranks(tail.count, level, confidence)
-    value, low, high = (tail.at(rank) for rank in (r.var, r.low, r.high))
-    stderr = (high - low) / (2 * _z(confidence))
-    return Estimate("var", level, value, stderr, low, high, confidence, "order statistics")
-
-
-def expected_shortfall(tail: Worst, level: float, confidence: float) -> Estimate:
-    """ES with its asymptotic interval.
-
-    ES is VaR and the mean excess over it. N (1 - a) Var(ES) -> Var(L | L >= VaR) + a (ES - VaR)^2 (S. X. Chen,
-    "Nonparametric estimation of expected shortfall", J. Financial Econometrics 6, 2008). Needs a finite loss variance.
-    """
-    r = ranks(tail.count, level, confidence)
-    share = float(tail.count * (1 - exact(level)))  # N (1 - a); L_r belongs to it in part, with no excess
-    first, second = tail.excess(r.var)
-    over = first / share
-    spread = np.maximum(second / share - over**2, 0.0)
-    stderr = np.sqrt((spread + level * over**2) / share)
-    return _symmetric("es", level, tail.at(r.var) + over, stderr, confidence, "asymptotic")
-
-
-def mean(moments: Moments, confidence: float) -> Estimate:
-    """Mean loss."""
-    return _symmetric("mean", None, moments.mean, np.sqrt(moments.variance / moments.count), confidence, "asymptotic")
-
-
-def standard_deviation(moments: Moments, confidence: float) -> Estimate:
-    """Standard deviation of the loss; Var(s) -> (mu_4 - s^4) / (4 N s^2), the delta method."""
-    value = np.sqrt(moments.variance)
-    fourth = moments.m4 / moments.count
-    with np.errstate(divide="ignore", invalid="ignore"):
-        stderr = np.sqrt(np.maximum(fourth - value**4, 0.0) / moments.count) / (2 * value)
-    return _symmetric("std", None, value, np.where(value > 0, stderr, 0.0), confidence, "asymptotic")
+    """VaR and ES at each level, then mean and std, of all rows: see `Measures.measure`."""
+    return Measures(tuple(levels), confidence).measure(tail, moments)
 
 
 def certain(name: str, value: Floats, confidence: float, method: str) -> Estimate:
     """A number that has no sampling error."""
     return Estimate(name, None, value, np.zeros(len(value)), value, value, confidence, method)
-
-
-def _symmetric(
-    name: str, level: float | None, value: Floats, stderr: Floats, confidence: float, method: str
-) -> Estimate:
-    half = _z(confidence) * stderr
-    return Estimate(name, level, value, stderr, value - half, value + half, confidence, method)
-
-
-def _z(confidence: float) -> float:
-    return float(ndtri(0.5 + 0.5 * confidence))
-
-
-def _ascending(count: int, level: float, confidence: float) -> tuple[int, int]:
-    side = (1 - exact(confidence)) / 2
-    law = binom(count, float(level))
-    return int(law.ppf(float(side))), int(law.ppf(float(1 - side))) + 1
-
-
-def _least_count(level: float, confidence: float) -> int:
-    """The fewest scenarios whose order statistics enclose the quantile, by bisection."""
-
-    def enough(count: int) -> bool:
-        lower, upper = _ascending(count, level, confidence)
-        return lower >= 1 and upper <= count
-
-    high = 1
-    while not enough(high):
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mcvar import measures
 from mcvar.engines import EngineChoice, Launcher
 from mcvar.engines.device import SHARD
 from mcvar.engines.host import cores, free_memory
 from mcvar.engines.segments import LONGEST
 from mcvar.errors import CapacityError, SettingError
+from mcvar.measures import Measures
 from mcvar.shards import chunk_for, memory_per_row
 from mcvar.sweep import Spans, row_bytes
 
@@ -65,8 +65,9 @@ def plan(
     rows: int,
     instruments: int,
     count: int,
-    levels: Sequence[float],
-    confidence: float,
+    levels: Sequence[float] = (),
+    confidence: float = 0.95,
+    asked: Measures | None = None,
     workers: int = 0,
     memory_gb: float = 0.0,
     engine: EngineChoice | None = None,
@@ -80,8 +81,8 @@ def plan(
     ----------
     rows, instruments, count : int
         R, I, N.
-    levels, confidence
-        See `mcvar.measures`; they decide the depth of the tail.
+    asked : Measures, optional
+        What is measured: it decides the depth of the tail. Default: `levels` with intervals of that `confidence`.
     workers : int
         0: one a core.
     memory_gb : float
@@ -105,13 +106,14 @@ def plan(
             f"executor.workers={workers} and executor.memory_gb={memory_gb:g} must not be negative: 0 means automatic"
         )
     workers = min(workers or cores(), 4 * cores())  # more only wait for each other
-    depth = measures.depth(count, levels, confidence)
+    asked = (asked or Measures(tuple(levels), confidence)).over(rows)
+    depth = max(asked.depth(count), min(keep, count))
     full: Spans = [(1, depth)]
     if engine is None or engine.launcher is None:
         budget = int(memory_gb * 1e9) if memory_gb else int(_SHARE * free_memory())
         fixed = _BASE + workers * min(instruments, 2048) * 1024 * 8 * 3 + state[1]
         chunk = chunk_for(rows)
-        forms = {"full": (full, memory_per_row(depth, chunk, workers))}
+        forms = {"full": (full, memory_per_row(depth, chunk, workers) + asked.row_bytes)}
     else:
         launcher, on_gpu = engine.launcher, engine.name == "cuda"
         budget = int((_DEVICE_SHARE if on_gpu else _SHARE) * launcher.free_bytes())
@@ -129,13 +131,14 @@ def plan(
         copies = 1 if on_gpu else 3  # of the tables: the law's, the kernels', and one on the way
         fixed = (0 if on_gpu else _BASE) + tile(launcher, chunk, 0) + 250 * instruments + 40 * positions
         fixed += copies * state[1]
-        beside = tile(launcher, chunk, 1) - tile(launcher, chunk, 0) + 16 * min(keep, depth) + 300
+        read = depth if asked.whole else min(keep, depth)  # losses of a row that leave the engine
+        beside = tile(launcher, chunk, 1) - tile(launcher, chunk, 0) + 16 * read + 300 + asked.row_bytes
         if engine.exact is not None:  # and P&L of both precisions, for the audit
             fixed += tile(engine.exact, EXACT_WIDTH, 0) + 250 * instruments + 40 * positions + copies * state[1]
             beside += tile(engine.exact, EXACT_WIDTH, 1) - tile(engine.exact, EXACT_WIDTH, 0) + 16 * EXACT_WIDTH
-        window = measures.spans(count, levels, confidence, keep)
+        window = asked.spans(count, keep)
         forms = {name: (s, row_bytes(count, s) + beside) for name, s in (("full", full), ("window", window))}
-        if budget - fixed >= rows * forms["full"][1] or forms["full"][1] <= forms["window"][1]:
+        if asked.whole or budget - fixed >= rows * forms["full"][1] or forms["full"][1] <= forms["window"][1]:
             del forms["window"]
     form, (spans, one) = min(forms.items(), key=lambda item: item[1][1])
     left = budget - fixed
@@ -146,7 +149,7 @@ def plan(
             raise CapacityError(f"{takes}{one / 1e6:.3g} MB more: {needed}")
         raise CapacityError(
             f"{takes}{one / 1e9:.3g} GB more: {needed}, lower scenarios.count, or raise the lowest of measure.levels "
-            f"({min(levels):g} reads down to the {depth}-th loss)"
+            f"({min(asked.levels):g} reads down to the {depth}-th loss)"
         )
     at_once = min(rows, left // one)
     return Plan(depth, tuple(spans), form, at_once, chunk, workers, fixed + at_once * one, budget, fixed)

@@ -108,10 +108,31 @@ def uniforms(seed: int, start: int, stop: int, draws: int, *, stream: Stream = S
     words = philox((scenario & _LOW, scenario >> _32, block, lane), (seed & 0xFFFFFFFF, seed >> 32))
     u = np.empty((2 * len(block), stop - start))
     for half in (0, 1):
-        k = words[2 * half] << np.uint64(20) | words[2 * half + 1] >> np.uint64(12)
-        k |= np.uint64(0x3FF0000000000000)  # the bits of 1 + k 2**-52, so the difference is exact
-        np.subtract(k.view(np.float64), 1.0 - 2.0**-53, out=u[half::2])
+        unit(words[2 * half] << np.uint64(20) | words[2 * half + 1] >> np.uint64(12), out=u[half::2])
     return u[:draws]
+
+
+def unit(k: Words, out: Floats | None = None) -> Floats:
+    """(2k + 1) 2**-53 of 52-bit k, any shape; exact.
+
+    Examples
+    --------
+    >>> unit(np.array([0, 2**51], dtype=np.uint64)).tolist() == [2.0**-53, 0.5 + 2.0**-53]
+    True
+    """
+    k = k | np.uint64(0x3FF0000000000000)  # the bits of 1 + k 2**-52, so the difference is exact
+    return np.subtract(k.view(np.float64), 1.0 - 2.0**-53, out=out)
+
+
+def bits_of(u: Floats) -> Words:
+    """The k of `unit`, any shape; exact.
+
+    Examples
+    --------
+    >>> bits_of(unit(np.array([7], dtype=np.uint64))).tolist()
+    [7]
+    """
+    return np.asarray((u + (1.0 - 2.0**-53)).view(np.uint64) & np.uint64(0x000FFFFFFFFFFFFF))
 
 
 def normals(seed: int, start: int, stop: int, draws: int, *, stream: Stream = Stream.normals, step: int = 0) -> Floats:

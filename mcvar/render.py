@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from math import floor, log10
+from math import floor, isnan, log10
 from pathlib import Path
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -14,6 +15,7 @@ from mcvar.measures import Estimate
 from mcvar.report import Report
 
 NAMES = {"var": "VaR", "es": "ES", "mean": "mean", "std": "std"}
+_FURTHER = {"var_upper": "VaR below", "es_upper": "ES below", "var_pareto": "VaR Pareto", "es_pareto": "ES Pareto"}
 _WIDE = 120  # columns that the whole table takes
 
 
@@ -40,6 +42,11 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
     for estimate in (var, es):
         table.add_column(f"{NAMES[estimate.measure]} {100 * (estimate.level or 0):g} %", justify="right", no_wrap=True)
         table.add_column(f"{100 * estimate.confidence:.10g} % interval", justify="right", style="dim", no_wrap=True)
+    asked = {estimate.measure for estimate in report.result.estimates}
+    further = [report.estimate(measure) for measure in _FURTHER if wide and measure in asked]
+    for estimate in further:
+        sure = f", {100 * estimate.confidence:.10g} %" if estimate.measure.endswith("_upper") else ""
+        table.add_column(_FURTHER[estimate.measure] + sure, justify="right", no_wrap=True)
     if wide:
         table.add_column("std", justify="right", no_wrap=True)
     if currencies:
@@ -54,6 +61,7 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
                 cells.append(escape(book.kind[r]))
             for estimate in (var, es):
                 cells += [_number(estimate.value[r], estimate, r), _interval(estimate, r, wide=wide)]
+            cells += [_number(estimate.value[r], estimate, r) for estimate in further]
             if wide:
                 cells.append(_number(std.value[r], std, r))
             if currencies:
@@ -90,14 +98,17 @@ def _title(report: Report) -> str:
 
 def _interval(estimate: Estimate, r: int, *, wide: bool) -> str:
     low, value, high = estimate.low[r], estimate.value[r], estimate.high[r]
-    if wide or value == 0:
+    if wide or value == 0 or isnan(low) or isnan(high):
         return f"{_number(low, estimate, r)} .. {_number(high, estimate, r)}"
     return f"{100 * (low - value) / abs(value):+.1f} % {100 * (high - value) / abs(value):+.1f} %"
 
 
 def _number(value: float, estimate: Estimate, r: int) -> str:
     """Digits down to a tenth of the standard error, so that no figure pretends to know more."""
-    error = max(float(estimate.stderr[r]), 1e-9 * abs(value))
+    if isnan(value):
+        return "-"
+    error = float(np.nan_to_num(estimate.stderr[r]))  # a limit has none
+    error = max(error, (1e-4 if isnan(estimate.stderr[r]) else 1e-9) * abs(value))
     if error == 0 or abs(value) >= 1e12:
         return f"{value:,.6g}"
     return f"{value:,.{min(12, max(0, 1 - floor(log10(error))))}f}"

@@ -24,8 +24,8 @@ from mcvar.market import Market
 from mcvar.measures import Estimate
 
 RESULT_FILES = (
-    "measures.parquet", "tail.parquet", "moves.parquet", "greeks.parquet", "account_greeks.parquet", "loss_tail.png",
-    "loss_tail.svg", "composed.yaml", "run.json",
+    "measures.parquet", "tail.parquet", "moves.parquet", "greeks.parquet", "account_greeks.parquet",
+    "contributions.parquet", "incremental.parquet", "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json",
 )  # fmt: skip
 
 
@@ -68,11 +68,14 @@ class Report:
         return sorted(loss, key=lambda r: -loss[r])[:count]
 
     def measures(self) -> pa.Table:
-        """`account, measure, level, value, stderr, low, high, confidence, method, currency`; a row an estimate."""
+        """`account, measure, level, value, stderr, low, high, confidence, method, currency`; a row an estimate.
+
+        Null: an end that a one-sided interval has not, the error of an upper limit, a fit that failed.
+        """
         rows, estimates = len(self.book.row), self.result.estimates
 
-        def column(name: str) -> Any:
-            return np.stack([getattr(e, name) for e in estimates], axis=1).reshape(-1)
+        def column(name: str) -> Any:  # NaN is what there is none of
+            return pa.array(np.stack([getattr(e, name) for e in estimates], axis=1).reshape(-1), from_pandas=True)
 
         return pa.table(
             {

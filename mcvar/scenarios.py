@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mcvar.errors import InputError, SettingError
 from mcvar.models.law import Law
+from mcvar.models.principal import refuse_sampling, sampled_law, shape_of
 from mcvar.models.variance import Variance
+from mcvar.sampling import Plain, Sampling, Source
 
 Floats = NDArray[np.float64]
 BLOCK = 1024  # scenarios drawn and valued together, at absolute multiples: the unit of bit-equality
@@ -55,17 +58,47 @@ class Simulated:
     count : int
     seed : int
         0 <= seed < 2**64.
+    sampling : Sampling
+        How the draws are spread: `Plain`, `Quasi` (scrambled Sobol points) or `Strata`.
+
+    Raises
+    ------
+    SettingError
+        A seed or a count out of range, a law or a count that the sampling does not go with.
     """
 
     law: Law
     count: int
     seed: int = 1
+    sampling: Sampling = field(default_factory=Plain)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**64:
             raise SettingError(f"scenarios.seed is {self.seed}: it must be from 0 to 2**64 - 1")
         if not 1 <= self.count < 2**63:
             raise SettingError(f"scenarios.count is {self.count}: it must be from 1 to 2**63 - 1")
+        refuse_sampling(self.law, self.sampling)
+        self.sampling.check(self.count, shape_of(self.law))
+
+    @cached_property
+    def drawn(self) -> Law:
+        """The law as it is drawn: the same, in principal components where the sampling spreads these."""
+        return sampled_law(self.law, self.sampling)
+
+    @cached_property
+    def source(self) -> Source:
+        """Where the draws come from."""
+        return self.sampling.source(self.seed, self.count, shape_of(self.law))
+
+    @property
+    def replicates(self) -> int | None:
+        """Groups of scenarios that are independent of each other and alike, for errors; None: all scenarios are."""
+        return self.sampling.replicates
+
+    @property
+    def unit(self) -> int:
+        """Neighbours in one group: scenario n is of replicate (n // unit) mod `replicates`."""
+        return self.sampling.unit
 
     @property
     def steps(self) -> int:
@@ -79,11 +112,11 @@ class Simulated:
 
     def path(self, start: int, stop: int) -> Iterator[tuple[Floats, Floats, Floats]]:
         """See `Scenarios.path`."""
-        return self.law.path(self.seed, start, stop)
+        return self.drawn.path(self.source, start, stop)
 
     def moves(self, start: int, stop: int) -> Floats:
         """Moves over the horizon, [F, stop - start]."""
-        return self.law.moves(self.seed, start, stop)
+        return self.drawn.moves(self.source, start, stop)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mcvar.errors import SettingError
 from mcvar.market import Market
 from mcvar.models import Drift, Heston, HestonParameters, Law
 from mcvar.models.variance import PSI, Variance
+from mcvar.sampling import Philox
 
 Floats = NDArray[np.float64]
 MakeMarket = Callable[..., Market]
@@ -123,8 +124,8 @@ def test_correlations_of_the_innovations(
     )
     assert law.variance is not None
     count = 200_000
-    eta = law.innovations.draw(5, 0, count, 0)
-    z, rest = law.variance.innovations(5, 0, count, 0, eta)
+    eta = law.innovations.draw(Philox(5), 0, count, 0)
+    z, rest = law.variance.innovations(Philox(5), 0, count, 0, eta)
     rho = np.array([-0.7, -0.4])
     if want is None:  # what is left of the variances is as correlated as the prices
         want = float(rho[0] * rho[1] * 0.5 + np.sqrt((1 - rho[0] ** 2) * (1 - rho[1] ** 2)) * 0.5)

@@ -16,18 +16,21 @@ FILES = sorted(ROOT.rglob("*.py"))
 
 # Each room may import the rooms before it, and itself.
 ORDER = [
-    {"errors"}, {"columns", "philox", "shocks", "watched"}, {"pricing"}, {"history", "correlation"}, {"estimators"},
+    {"errors"}, {"columns", "philox", "shocks", "watched"}, {"pricing", "sampling"}, {"history", "correlation"},
+    {"estimators"},
     {"market"}, {"currencies", "pillars", "instruments"}, {"draft"}, {"families", "dividends", "quotes"},
     {"term_checks"}, {"terms"}, {"book"}, {"models"},
-    {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"measures", "provenance"},
-    {"shards", "sweep"}, {"memory", "rescreen"}, {"jobs"}, {"market_config", "model_config", "model_settings", "fit"},
+    {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"intervals"},
+    {"measures", "provenance"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen"}, {"jobs"},
+    {"market_config", "model_config", "model_settings", "sampling_config", "fit"},
     {"config"}, {"io", "regime"}, {"build_market", "build_fit"}, {"build_past"}, {"build_model"}, {"build"},
-    {"report"}, {"api", "render"}, {"plot", "fit_report", "moves_report", "greeks_report"}, {"render_models"}, {"cli"},
+    {"report"}, {"api", "render"}, {"plot", "fit_report", "moves_report", "greeks_report", "finished"},
+    {"explain_report"}, {"render_models", "render_explain"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.
 P_AND_L = {
-    "philox",
+    "sampling",
     "pricing",
     "market",
     "shocks",
@@ -47,9 +50,11 @@ P_AND_L = {
     "precision",
     "engines",
 }
-READERS = {"tail", "moments", "measures", "backtest"}
-MEETING = {"shards", "sweep", "rescreen", "memory", "jobs"}
-CORE = P_AND_L | READERS | MEETING | {"errors", "columns", "history", "correlation", "estimators", "provenance"}
+READERS = {"tail", "moments", "intervals", "measures", "backtest"}
+MEETING = {"shards", "sweep", "reduction", "rescreen", "memory", "jobs"}
+CORE = (
+    P_AND_L | READERS | MEETING | {"errors", "philox", "columns", "history", "correlation", "estimators", "provenance"}
+)
 OUTSIDE = {"numpy", "scipy"} | set(sys.stdlib_module_names)
 
 

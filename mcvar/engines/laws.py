@@ -16,6 +16,7 @@ from mcvar.models.jumps import Jumps
 from mcvar.models.law import Law
 from mcvar.models.variance import Variance
 from mcvar.philox import Stream
+from mcvar.sampling import Sobol, Source, Stratified
 from mcvar.scenarios import Explicit, Scenarios, Simulated
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,9 @@ def _fields(text: str) -> list[tuple[str, str]]:
 LAW = np.dtype(
     [
         ("seed", "u8"),
-        *_fields("steps given *moves drivers *pair *root *first variance_row common_row own_row"),
+        *_fields("steps given *moves scheme sampled mixed components scramblings bits *direction *shift strata_bits"),
+        *_fields("*bridge_begin *place *bridge"),
+        *_fields("drivers *pair *root *first *end variance_row common_row own_row"),
         *_fields("mixings nodes *mixing_draw *mixing_of *log_scale *log_slope knots .reach *marginal *marginal_slope"),
         *_fields("dates recent block *residual *cumulative *mean *deviation garches *garch"),
         *_fields("variances *variance *variance_of jumps commons *jump *common_number *own_number"),
@@ -41,12 +44,14 @@ LAW = np.dtype(
     ]
 )
 STATE = np.dtype(_fields("step *z *y *scale *common *date *h *x *price"))
+_PART = np.dtype(_fields("level .weight"))
 _PAIR = np.dtype(_fields("stream block"))
 _GARCH = np.dtype(_fields(".omega .alpha .gamma .beta .start .half"))
 _CONSTANTS = ("decay", "mean", "c1", "c2", "k0", "k1", "k2", "k3", "a", "rho", "rest")
 _VARIANCE = np.dtype(_fields(" ".join(f".{name}" for name in ("start", *_CONSTANTS)) + " .years martingale"))
 _JUMP = np.dtype(_fields(".common_mean .common_deviation .own_mean .own_deviation begin end"))
 _WATCHED = np.dtype(_fields("statistic step first every row shock"))
+_SOBOL, _STRATIFIED = 1, 2  # Scheme
 SHOCK = {Shock.log: 1, Shock.simple: 2, Shock.absolute: 3}
 
 
@@ -64,9 +69,9 @@ def law_columns(scenarios: Scenarios, rows: Rows) -> Columns:
         return {"steps": 1, **given, **watched}
     if not isinstance(scenarios, Simulated):
         raise SettingError("the kernels know simulated and given scenarios: take engine=numpy for any other")
-    law = scenarios.law
+    law = scenarios.drawn
     columns = {"seed": scenarios.seed, "steps": law.steps, "mean": law.mean, "deviation": law.deviation, **watched}
-    columns |= _drivers(law)
+    columns |= _drivers(law) | _sampling(scenarios.source)
     match law.innovations:
         case Residuals() as drawn:
             columns |= {
@@ -120,6 +125,22 @@ def law_memory(market: Market, scenarios: Scenarios, years: float, instruments: 
     return sum(state_sizes(law, len(market.factors), len(rows)).values()), tables
 
 
+def _sampling(source: Source) -> Columns:
+    """What a source that is not plain draws by."""
+    if not isinstance(source, Sobol | Stratified):
+        return {}
+    part = np.zeros(len(source.bridge.level), dtype=_PART)
+    part["level"], part["weight"] = source.bridge.level, source.bridge.weight
+    bridge = {"bridge_begin": source.bridge.begin, "place": source.bridge.place, "bridge": part}
+    if isinstance(source, Stratified):
+        return {"scheme": _STRATIFIED, "sampled": 1, "strata_bits": source.bits, **bridge}
+    return {
+        "scheme": _SOBOL, "sampled": (source.components + 1) // 2, "mixed": source.mixings,
+        "components": source.components, "scramblings": source.scramblings, "bits": source.net.bits,
+        "direction": source.net.direction, "shift": source.net.shift, **bridge,
+    }  # fmt: skip
+
+
 def _drivers(law: Law) -> Columns:
     """Normals of a step: of the factors, the variances, the sizes of common jumps and those of own ones.
 
@@ -144,17 +165,21 @@ def _drivers(law: Law) -> Columns:
         factors = len(law.deviation)
         add("own_row", Stream.jump_size, (factors + 1) // 2, np.eye(factors))
     place.pop("factor_row", None)  # 0
-    root, first = np.zeros((size, size)), np.arange(size)
+    root, first, last = np.zeros((size, size)), np.arange(size), np.arange(size)
     pair = np.zeros(max(size // 2, 1), dtype=_PAIR)
     at = 0
     for stream, block, part in bands:
         end = at + len(part)
         root[at:end, at:end] = part
         first[at:end] = at + (part != 0).argmax(axis=1)
+        last[at:end] = np.maximum(last[at:end], end - 1 - (part[:, ::-1] != 0).argmax(axis=1))
         for k in range((len(part) + 1) // 2):
             pair[at // 2 + k] = (int(stream), block + k)
         at = end + len(part) % 2
-    return {"drivers": size, "pair": pair, "root": root, "first": np.minimum.accumulate(first[::-1])[::-1], **place}
+    return {
+        "drivers": size, "pair": pair, "root": root, "first": np.minimum.accumulate(first[::-1])[::-1],
+        "end": np.maximum.accumulate(last) + 1, **place,
+    }  # fmt: skip
 
 
 def _mixture(drawn: Correlated) -> Columns:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar import measures
 from mcvar.engines import Device, EngineChoice, Reference
 from mcvar.errors import CapacityError
-from mcvar.measures import Estimate
+from mcvar.measures import Estimate, Measures, certain
 from mcvar.memory import Plan
 from mcvar.precision import Precision
 from mcvar.rescreen import AUDIT, Rescreened, audited_bound
@@ -82,8 +81,7 @@ def measured(
     *,
     engine: EngineChoice,
     count: int,
-    levels: Sequence[float],
-    confidence: float,
+    asked: Measures,
     plan: Plan,
     progress: Progress | None,
 ) -> Measured:
@@ -93,10 +91,12 @@ def measured(
     ----------
     exact : Device, optional
         The same in double precision, for a run that is not.
+    asked : Measures
+        Of the whole run, not of the pass alone; what is joint over rows is still to be settled.
     """
     if not isinstance(made, Device):
         found, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=progress)
-        return Measured(found, measures.measure(found, moments, levels, confidence), _NONE, _NONE)
+        return Measured(found, asked.parts(found, moments), _NONE, _NONE)
     spans = plan.spans if np.isfinite(each.margin) else whole(plan)
     screened, moments, missed = sweep(made, count, spans, margin=each.margin, progress=progress)
     tail: Worst = screened
@@ -104,12 +104,12 @@ def measured(
     if exact is not None:
         bound = audited_bound(made, exact, count)
         if engine.precision is Precision.mixed:
-            rescreened, unsettled = Rescreened.of(screened, exact, measures.wanted(count, levels, confidence), bound)
+            rescreened, unsettled = Rescreened.of(screened, exact, asked.wanted(count), bound)
             tail, bound = rescreened, rescreened.bound
-    estimates = measures.measure(tail, moments, levels, confidence)
+    estimates = asked.parts(tail, moments)
     if engine.precision is not Precision.fp64:
         method = "double precision" if each.doubled else f"audit of {min(count, AUDIT)} scenarios"
-        estimates.append(measures.certain("fp32_bound", bound, confidence, method))
+        estimates.append(certain("fp32_bound", bound, asked.confidence, method))
     return Measured(tail, estimates, missed, np.setdiff1d(unsettled, missed))
 
 

@@ -13,9 +13,10 @@ from mcvar.book import Book, take_rows
 from mcvar.engines import Device, EngineChoice
 from mcvar.engines.levels import ratio
 from mcvar.errors import McvarError
+from mcvar.intervals import joint
 from mcvar.jobs.passes import Measured, again, doubled_passes, first_passes, in_precision, measured, whole
 from mcvar.market import Market
-from mcvar.measures import Estimate
+from mcvar.measures import Estimate, Measures
 from mcvar.memory import EXACT_WIDTH, Plan
 from mcvar.precision import Precision
 from mcvar.scenarios import Scenarios
@@ -23,6 +24,7 @@ from mcvar.shards import Progress
 from mcvar.sweep import row_bytes, sweep
 from mcvar.tail import Tail
 
+Floats = NDArray[np.float64]
 _NUMPY = EngineChoice("numpy")
 
 
@@ -61,8 +63,9 @@ def run(
     scenarios: Scenarios,
     *,
     decay: float,
-    levels: Sequence[float],
-    confidence: float,
+    levels: Sequence[float] = (),
+    confidence: float = 0.95,
+    asked: Measures | None = None,
     plan: Plan,
     engine: EngineChoice = _NUMPY,
     keep: int = 1000,
@@ -77,8 +80,8 @@ def run(
         What may happen to what is held.
     decay : float
         Years that pass over the horizon.
-    levels, confidence
-        See `mcvar.measures.measure`.
+    asked : Measures, optional
+        What is measured. Default: `levels` with intervals of that `confidence`.
     plan : Plan
         Workers, chunk, and how many rows fit into memory at once; rows beyond that are further
         passes over the same scenarios, which cost only time.
@@ -90,6 +93,7 @@ def run(
         Called with the number of scenarios done since the last call.
     """
     start = time.perf_counter()
+    asked = (asked or Measures(tuple(levels), confidence)).over(len(book.row), scenarios.seed)
     preparation, revaluations, settling = 0.0, 0, 0
     found: list[_Block] = []
     waiting = first_passes(len(book.row), plan)
@@ -108,7 +112,7 @@ def run(
         preparation += time.perf_counter() - began
         settling = made.settling
         result = measured(
-            made, exact, each, engine=engine, count=scenarios.count, levels=levels, confidence=confidence, plan=plan,
+            made, exact, each, engine=engine, count=scenarios.count, asked=asked, plan=plan,
             progress=advance if len(found) < planned else None,  # rows that run again are no progress
         )  # fmt: skip
         revaluations += len(made.book.instruments) * scenarios.count
@@ -124,7 +128,7 @@ def run(
     if plan.form == "window":
         drawn = _whole_tails(_worst(worst, book, draw), engine, market, book, scenarios, decay, plan)
     return VarResult(
-        estimates=blocks.estimates,
+        estimates=asked.settled(blocks.estimates, blocks.largest),
         tail=blocks.tail,
         drawn={r: drawn[r] for r in _worst({r: worst[r] for r in drawn}, book, draw)},
         settling=settling,
@@ -168,6 +172,7 @@ class _Block:
     estimates: list[Estimate]
     tail: Tail
     drawn: dict[int, Tail]
+    largest: list[Floats | None]  # deviations over the rows, where intervals are joint by resampling
 
 
 def _read(result: Measured, rows: NDArray[np.int64], market: Market, book: Book, keep: int, draw: int) -> _Block:
@@ -180,14 +185,16 @@ def _read(result: Measured, rows: NDArray[np.int64], market: Market, book: Book,
     drawn = _worst(severity(highest(estimates).value.tolist(), market, book, rows), book, draw)
     place = {int(r): int(at) for r, at in zip(rows, good, strict=True)}
     tail = Tail(head.loss[good], head.scenario[good], head.count)
-    return _Block(rows, estimates, tail, {r: result.tail.row(place[r]) for r in drawn})
+    whole = {r: result.tail.row(place[r]) for r in drawn}
+    return _Block(rows, joint.stripped(estimates), tail, whole, joint.largest(estimates))
 
 
 def _in_row_order(found: Sequence[_Block]) -> _Block:
     order = np.argsort(np.concatenate([block.rows for block in found]))
     tail = Tail.stack([block.tail for block in found])
     estimates = [Estimate.stack(parts).take(order) for parts in zip(*(b.estimates for b in found), strict=True)]
-    return _Block(order, estimates, Tail(tail.loss[order], tail.scenario[order], tail.count), {})
+    tail = Tail(tail.loss[order], tail.scenario[order], tail.count)
+    return _Block(order, estimates, tail, {}, joint.merged([block.largest for block in found]))
 
 
 def _in_scenarios(progress: Progress | None, passes: int) -> Progress | None:
@@ -206,7 +213,10 @@ def _in_scenarios(progress: Progress | None, passes: int) -> Progress | None:
 
 def _check_finite(estimates: Sequence[Estimate], book: Book, rows: NDArray[np.int64]) -> None:
     for e in estimates:
-        bad = np.flatnonzero(~(np.isfinite(e.value) & np.isfinite(e.stderr) & np.isfinite(e.low) & np.isfinite(e.high)))
+        finite = ~(np.isinf(e.value) | np.isinf(e.stderr) | np.isinf(e.low) | np.isinf(e.high))
+        if e.measure in ("var", "es", "mean", "std"):  # of others, NaN says that there is none
+            finite &= ~(np.isnan(e.value) | np.isnan(e.stderr))
+        bad = np.flatnonzero(~finite)
         if len(bad):
             r = int(bad[0])
             raise McvarError(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from mcvar.correlation import factor_of
 from mcvar.models.marginals import Marginals
 from mcvar.models.mixing import Mixing
-from mcvar.philox import Stream, normals, uniforms
+from mcvar.philox import Stream
+from mcvar.sampling import Source
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,7 +24,7 @@ class Correlated:
     Parameters
     ----------
     root : ndarray [F, F]
-        Lower triangular, root root' = the correlation.
+        root root' = the correlation: lower triangular, or that of the principal components.
     mixing : Mixing, optional
         None: normal.
     marginals : Marginals, optional
@@ -39,11 +40,11 @@ class Correlated:
         """From a correlation matrix [F, F]."""
         return cls(factor_of(correlation), mixing, marginals)
 
-    def draw(self, seed: int, start: int, stop: int, step: int) -> Floats:
+    def draw(self, source: Source, start: int, stop: int, step: int) -> Floats:
         """Innovations of scenarios [start, stop) in a step, [F, stop - start]."""
-        z = self.root @ normals(seed, start, stop, len(self.root), step=step)
+        z = self.root @ source.normals(start, stop, len(self.root), step=step)
         if self.mixing is not None:
-            z *= self.mixing.scales(seed, start, stop, step)
+            z *= self.mixing.scales(source, start, stop, step)
         return np.asarray(z) if self.marginals is None else self.marginals(z)
 
 
@@ -82,10 +83,10 @@ class Residuals:
         behind = self.recent + (place - self.recent + ahead) % stressed
         return np.where(place < self.recent, (place + ahead) % self.recent, behind)
 
-    def draw(self, seed: int, start: int, stop: int, step: int) -> Floats:
+    def draw(self, source: Source, start: int, stop: int, step: int) -> Floats:
         """See `Correlated.draw`."""
         ahead = step % self.block
-        u = uniforms(seed, start, stop, 1, stream=Stream.bootstrap_index, step=step - ahead)[0]
+        u = source.uniforms(start, stop, 1, stream=Stream.bootstrap_index, step=step - ahead)[0]
         return np.asarray(self.values[:, self.next(np.searchsorted(self.cumulative, u), ahead)])
 
 

@@ -11,7 +11,8 @@ from scipy import stats
 
 from mcvar.correlation import factor_of
 from mcvar.errors import SettingError
-from mcvar.philox import Stream, normals, uniforms
+from mcvar.philox import Stream
+from mcvar.sampling import Source
 
 Floats = NDArray[np.float64]
 MOST = 1000.0  # jumps expected in a step: beyond, their table is long and their sum is normal
@@ -67,15 +68,15 @@ class Jumps:
         own = np.expm1(self.own_mean + 0.5 * self.own_deviation**2)
         return np.asarray(self.common_intensity * common + self.own_intensity * own)
 
-    def draw(self, seed: int, start: int, stop: int, step: int) -> Floats:
+    def draw(self, source: Source, start: int, stop: int, step: int) -> Floats:
         """Sums of the jumps of scenarios [start, stop) in a step, [F, stop - start].
 
         Given their numbers the sum is normal, so one normal a factor is enough however many there are.
         """
         size = len(self.own_mean)
         own_draws = size + size % 2  # from here on, draws of the jump sizes belong to the factors alone
-        u = uniforms(seed, start, stop, 1 + size, stream=Stream.jump_count, step=step)
-        z = normals(seed, start, stop, own_draws + size, stream=Stream.jump_size, step=step)
+        u = source.uniforms(start, stop, 1 + size, stream=Stream.jump_count, step=step)
+        z = source.normals(start, stop, own_draws + size, stream=Stream.jump_size, step=step)
         common, *own = self.tables
         n = np.searchsorted(common, u[0]).astype(np.float64)
         jump = n * self.common_mean[:, None] + np.sqrt(n) * (self.common_deviation[:, None] * (self.root @ z[:size]))

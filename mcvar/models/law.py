@@ -1,4 +1,4 @@
-"""The law of the moves: steps of equal length, each a pure function of (seed, scenario, step).
+"""The law of the moves: steps of equal length, each a pure function of (source, scenario, step).
 
     eta   = innovations                                   # [F, N] mean 0, variance 1
     move  = mean + deviation sqrt(h) eta + jumps          # h = 1, or the GARCH variance
@@ -20,6 +20,7 @@ from mcvar.models.innovations import Innovations
 from mcvar.models.jumps import Jumps
 from mcvar.models.variance import Variance
 from mcvar.models.volatility import Garch
+from mcvar.sampling import Source, as_source
 
 Floats = NDArray[np.float64]
 
@@ -70,11 +71,19 @@ class Law:
             variance = variance + self.jumps.variance
         return np.sqrt(variance)
 
-    def path(self, seed: int, start: int, stop: int) -> Iterator[tuple[Floats, Floats, Floats]]:
+    def path(self, source: Source | int, start: int, stop: int) -> Iterator[tuple[Floats, Floats, Floats]]:
         """Moves from today to the end of each step [F, N], the variances there [U, N], and the spread of the step.
 
         The spread is the standard deviation of the step's moves without jumps, seen from its start, [F, N] or [F, 1].
+
+        Parameters
+        ----------
+        source : Source or int
+            Where the draws come from; a number is the seed of plain ones.
+        start, stop : int
+            Scenarios.
         """
+        source = as_source(source)
         size, count = len(self.deviation), stop - start
         x = np.zeros((size, count))
         h = None if self.garch is None else np.broadcast_to(self.garch.start[:, None], x.shape)
@@ -82,7 +91,7 @@ class Law:
         if self.variance is not None:
             v = np.broadcast_to(self.variance.start[:, None], (len(self.variance.price), count))
         for step in range(self.steps):
-            eta = self.innovations.draw(seed, start, stop, step)
+            eta = self.innovations.draw(source, start, stop, step)
             spread = self.deviation[:, None]
             if self.garch is not None and h is not None:
                 spread = spread * np.sqrt(h)
@@ -92,17 +101,17 @@ class Law:
                     moved -= (self.convexity * self.deviation**2)[:, None] * h
                 h = self.garch.next(h, eta)
             if self.variance is not None:
-                z, rest = self.variance.innovations(seed, start, stop, step, eta)
+                z, rest = self.variance.innovations(source, start, stop, step, eta)
                 spread = np.broadcast_to(spread, x.shape).copy()
                 spread[self.variance.price] = np.sqrt(v * self.variance.years)
                 v, moved[self.variance.price] = self.variance.next(v, z, rest)
             moved += self.mean[step][:, None]
             if self.jumps is not None:
-                moved += self.jumps.draw(seed, start, stop, step)
+                moved += self.jumps.draw(source, start, stop, step)
             x = x + moved
             yield x, v, spread
 
-    def moves(self, seed: int, start: int, stop: int) -> Floats:
+    def moves(self, source: Source | int, start: int, stop: int) -> Floats:
         """Moves x over the horizon of scenarios [start, stop), [F, stop - start]."""
-        *_, (x, *_) = self.path(seed, start, stop)
+        *_, (x, *_) = self.path(source, start, stop)
         return x

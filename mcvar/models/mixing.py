@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import chdtri, gammaincinv, gammaln, ndtr
 
 from mcvar.errors import SettingError
-from mcvar.philox import Stream, normals
+from mcvar.philox import Stream
+from mcvar.sampling import Source
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -34,9 +35,14 @@ class Mixing:
     tables: tuple[ScaleTable, ...]
     draw: Ints
 
-    def scales(self, seed: int, start: int, stop: int, step: int) -> Floats:
+    @property
+    def draws(self) -> int:
+        """Draws of the mixing stream in a step."""
+        return int(self.draw.max()) + 1
+
+    def scales(self, source: Source, start: int, stop: int, step: int) -> Floats:
         """The scale of each factor, [F, stop - start]."""
-        m = normals(seed, start, stop, int(self.draw.max()) + 1, stream=Stream.mixing, step=step)
+        m = source.normals(start, stop, self.draws, stream=Stream.mixing, step=step)
         return np.stack([table(m[d]) for table, d in zip(self.tables, self.draw, strict=True)])[self.group]
 
     def shrinkage(self) -> Floats:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from mcvar.correlation import factor_of
-from mcvar.philox import Stream, normals
+from mcvar.philox import Stream
+from mcvar.sampling import Source
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -96,7 +97,7 @@ class Variance:
         v = self.theta + (self.start - self.theta) * left
         return np.asarray(k["k0"] + k["k1"] * v[:-1] + k["k2"] * v[1:])
 
-    def innovations(self, seed: int, start: int, stop: int, step: int, price: Floats) -> tuple[Floats, Floats]:
+    def innovations(self, source: Source, start: int, stop: int, step: int, price: Floats) -> tuple[Floats, Floats]:
         """Normals of the variances and what is left of the prices', [U, N] each, independent of each other.
 
         The innovation of a variance is rho y + sqrt(1 - rho^2) b, y that of its price and b its own; the
@@ -107,7 +108,7 @@ class Variance:
         price : ndarray [F, N]
             Innovations of all factors.
         """
-        own = self.root @ normals(seed, start, stop, len(self.price), stream=Stream.variance, step=step)
+        own = self.root @ source.normals(start, stop, len(self.price), stream=Stream.variance, step=step)
         y, rho = price[self.price], self.rho[:, None]
         rest = np.sqrt(1.0 - rho**2)
         return rho * y + rest * own, rest * y - rho * own

@@ -30,6 +30,7 @@ from mcvar.shards import Progress
 
 Floats = NDArray[np.float64]
 _log = logging.getLogger(__name__)
+_PYTHON = {"fit": "fit_model", "moves": "simulate_moves", "greeks": "find_greeks", "explain": "find_explanation"}
 _FELT = 2e-5  # of VaR: a hundredth of its sampling error at a million scenarios
 
 
@@ -59,10 +60,10 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     start = time.perf_counter()
     check_numbers(config)
     if not isinstance(config.job, VarJob):
-        raise SettingError(f"job={option_name(config.job)}: from Python, call mcvar.fit_model or mcvar.simulate_moves")
-    for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
-        if getattr(config.output, name) < least:
-            raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
+        name = option_name(config.job)
+        call = f"from Python, call mcvar.{_PYTHON[name]}" if name in _PYTHON else "mcvar.run takes job=var"
+        raise SettingError(f"job={name}: {call}")
+    check_limits(config)
     engine = engine_of(config)
     given = build.inputs(config)
     market, book, count = given.market, given.book, given.scenarios.count
@@ -145,7 +146,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "fitted": given.fitted,
         "effective_observations": _number(market.observations),
         "annual_volatility": dict(zip(market.factors.name, _volatility(given).tolist(), strict=True)),
-        "ranks": {str(level): vars(asked.ranks(count, level)) for level in asked.levels},
+        "ranks": {str(level): asked.recorded(count, level) for level in asked.levels},
         "tail_depth": planned.depth,
         "rows_at_once": planned.rows,
         "tail_form": planned.form,
@@ -167,6 +168,8 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
 
 def measures_of(settings: MeasureConfig, scenarios: Simulated | Explicit) -> Measures:
     """What is measured; scenarios that are not independent bring the sections that they come in."""
+    if not np.iterable(settings.levels):
+        raise SettingError(f"measure.levels is {settings.levels}: give a list, such as [0.99]")
     asked = Measures(**{**vars(settings), "levels": tuple(settings.levels)})
     if isinstance(scenarios, Explicit) or scenarios.replicates is None:
         return asked
@@ -180,7 +183,7 @@ def _check_count(count: int, asked: Measures) -> None:
     except CapacityError as error:
         raise CapacityError(
             f"the history has {count} moves over the horizon, too few for the interval at measure.levels="
-            f"{list(asked.levels)}: give a longer history, model.overlapping=true, or lower levels"
+            f"{list(asked.levels)}: give a longer history, model.overlapping=true, or levels nearer to 0.5"
         ) from error
 
 
@@ -233,3 +236,13 @@ def check_numbers(settings: Any, prefix: str = "") -> None:
             check_numbers(value, f"{prefix}{field.name}.")
         elif isinstance(value, float) and not math.isfinite(value):
             raise SettingError(f"{prefix}{field.name} is {value}: give a finite number")
+
+
+def check_limits(config: Config) -> None:
+    """Refuse numbers of rows to write, of workers and of gigabytes that there cannot be."""
+    for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
+        if getattr(config.output, name) < least:
+            raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
+    for name in ("workers", "memory_gb"):
+        if (given := getattr(config.executor, name)) < 0:
+            raise SettingError(f"executor.{name}={given:.3g} must not be negative: 0 means automatic")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,22 +17,19 @@ from numpy.typing import NDArray
 
 from mcvar import build
 from mcvar import config as c
-from mcvar.api import check_numbers, engine_of
-from mcvar.book import Book
-from mcvar.engines.host import free_memory
+from mcvar.api import check_limits, check_numbers, engine_of
 from mcvar.errors import CapacityError, InputError, SettingError
 from mcvar.finished import FinishedRun, read_run
 from mcvar.jobs.contributions import Contribution, TailAt, contributions, kept_for
 from mcvar.jobs.explain import Account, Replay
 from mcvar.jobs.incremental import Increment, increments
+from mcvar.jobs.request import check_memory, positions_of, row_of
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
 from mcvar.scenarios import Simulated
 
 Floats = NDArray[np.float64]
 _EQUAL = 1e-9  # of gross: by how much a loss may differ when it is made again
-_SHARE = 0.5  # of the free memory
-_COPIES = 3  # of the losses of all positions, at the peak
 
 
 @dataclass(frozen=True)
@@ -103,6 +98,7 @@ def find_explanation(config: c.Config) -> ExplainReport:
     """
     start = time.perf_counter()
     check_numbers(config)
+    check_limits(config)
     job = config.job
     if not isinstance(job, c.ExplainJob):
         raise SettingError(f"job={c.option_name(job)}: find_explanation takes job=explain")
@@ -113,13 +109,17 @@ def find_explanation(config: c.Config) -> ExplainReport:
     given = build.inputs(settings)
     if given.files != run.record["inputs"]:
         raise SettingError(f"the run in {job.run} read {list(run.record['inputs'])}, and now it is {list(given.files)}")
-    book, row = given.book, _row(given.book, job.account)
-    positions = _positions(job.add, book)
+    book, row = given.book, row_of(given.book, job.account)
+    positions = positions_of(job.add, book)
+    count, levels = run.count, list(run.config.measure.levels)
+    if given.scenarios.count != count:
+        said = f"`scenarios` is {count}, and its configuration makes {given.scenarios.count}: restore it, or run again"
+        raise InputError(str(run.folder / "run.json"), [said])
     loss, scenario = run.tail(job.account)
-    count, levels = int(run.record["scenarios"]), list(run.config.measure.levels)
     confidence, window = run.config.measure.confidence, job.window
     account = Account(given.market, book, given.scenarios, given.horizon.decay, engine, row)
-    _check_memory(account, len(loss), config.executor.memory_gb)
+    fewest = min(kept_for(count, level, confidence)["es"] for level in levels)
+    check_memory(len(account.held), len(loss), fewest, config.executor.memory_gb)
     replay, error, notes = _replayed(account, run, loss, scenario, job.account)
     notes += [*given.market.notes, *given.notes]
     if isinstance(given.scenarios, Simulated) and given.scenarios.replicates is not None:
@@ -131,8 +131,8 @@ def find_explanation(config: c.Config) -> ExplainReport:
         parts["factor"] = account.by_factor(replay)
     lines, measures, unread = [], [], []
     for tail in [TailAt(replay.loss, count, level, confidence, window) for level in levels]:
-        for measure, deep in kept_for(count, tail.level, confidence, window).items():
-            if reason := _unread(tail, measure, deep):
+        for measure in ("var", "es"):
+            if reason := tail.unread(measure):
                 unread.append(reason)
             else:
                 lines += contributions(job.account, tail, measure, parts)
@@ -177,23 +177,6 @@ def find_explanation(config: c.Config) -> ExplainReport:
     return ExplainReport(run, job.account, book.currency[row], lines, added, record)
 
 
-def _unread(tail: TailAt, measure: str, deep: int) -> str:
-    """Why there are no contributions to a measure; "" if there are."""
-    kept = len(tail.loss)
-    if deep > kept:
-        return (
-            f"{measure} at level {tail.level:g} reads {deep} losses, and {kept} are kept: it takes a run with "
-            f"output.tail_rows={deep}" + (", or a smaller job.window" if tail.window else "")
-        )
-    if measure == "var" and not np.isfinite(tail.scale):
-        first, last = tail.averaged
-        return (
-            f"var at level {tail.level:g} is {tail.var:g}, and the losses around it, from {tail.loss[first - 1]:g} to "
-            f"{tail.loss[last - 1]:g}, are too far apart for contributions: give a smaller job.window or more scenarios"
-        )
-    return ""
-
-
 def _check_given(config: c.Config) -> None:
     """Refuse settings that would have no effect, since the run's are taken."""
     default = c.Config()
@@ -219,47 +202,6 @@ def _engine(name: str) -> c.EngineConfig | None:
     return made
 
 
-def _row(book: Book, account: str) -> int:
-    if not account:
-        raise SettingError("job.account is not set: give a row of the run, job.account=NAME, a parent or * included")
-    if account not in book.row:
-        near = difflib.get_close_matches(account, book.row, 3, 0.5) or book.row[:3]
-        raise SettingError(f"job.account is '{account}', which the run does not have: it has {', '.join(near)}, ...")
-    return book.row.index(account)
-
-
-def _positions(add: Any, book: Book) -> list[tuple[str, float]]:
-    """Of `NAME:QUANTITY`, or a list of these."""
-    found = []
-    for text in [] if add is None else add if isinstance(add, list | tuple) else [add]:
-        name, _, amount = str(text).rpartition(":")
-        try:
-            quantity = float(amount)
-        except ValueError:
-            quantity = math.nan
-        if not name or not math.isfinite(quantity):
-            raise SettingError(f"job.add has {text!r}: give NAME:QUANTITY, an instrument of the book and a number")
-        if name not in book.instruments.name:
-            near = difflib.get_close_matches(name, book.instruments.name, 3, 0.5)
-            like = f" (it has {', '.join(near)})" if near else ""
-            raise SettingError(
-                f"job.add has '{name}', which no account of the run holds{like}: "
-                "an instrument is known to a run if some account has a line with it, be it of quantity 0"
-            )
-        found.append((name, quantity))
-    return found
-
-
-def _check_memory(account: Account, kept: int, memory_gb: float) -> None:
-    need = 8 * _COPIES * kept * len(account.held)
-    budget = int(memory_gb * 1e9) or int(_SHARE * free_memory())
-    if need > budget:
-        raise CapacityError(
-            f"{kept} losses of {len(account.held)} positions take {need / 1e9:.2f} of {budget / 1e9:.2f} GB: raise "
-            "executor.memory_gb, or run again with fewer output.tail_rows"
-        )
-
-
 def _replayed(
     account: Account, run: FinishedRun, loss: Floats, scenario: NDArray[np.int64], name: str
 ) -> tuple[Replay, float, list[str]]:
@@ -273,7 +215,7 @@ def _replayed(
     replay = account.replay(scenario)
     bound = run.single_precision_bound(name)
     error = float(np.abs(replay.loss - loss).max())
-    if error > _EQUAL * replay.gross + bound:
+    if not error <= _EQUAL * replay.gross + bound:  # so that NaN is refused
         at = int(np.abs(replay.loss - loss).argmax())
         raise InputError(
             str(run.folder / "tail.parquet"),

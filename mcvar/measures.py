@@ -68,6 +68,20 @@ class Measures(Settings):
         """The ranks that VaR and its interval are read from; no ends where it is made in another way."""
         return self._ranks(count, level, self.ends, self.confidence)
 
+    def recorded(self, count: int, level: float) -> dict[str, int | None]:
+        """What a run says of its ranks: those of VaR's interval, and what its upper limit is read from.
+
+        Examples
+        --------
+        >>> Measures((0.99,), upper=0.99).recorded(10_000, 0.99)
+        {'var': 101, 'low': 121, 'high': 81, 'upper_low': None, 'upper_high': 78}
+        """
+        said: dict[str, int | None] = dict(vars(self.ranks(count, level)))
+        if self.upper is not None:
+            limit = self._ranks(count, level, self.upper_ends, self.upper)
+            said |= {"upper_low": limit.low, "upper_high": limit.high}
+        return said
+
     def wanted(self, count: int) -> list[int]:
         """Every single rank that is read."""
         return sorted({rank for level in self.levels for rank in self._read(count, level)})
@@ -117,23 +131,22 @@ class Measures(Settings):
         if few and self.chosen in (Interval.order, Interval.asymptotic):
             level, size = min(few.items(), key=lambda item: item[1])
             said.append(
-                f"only {size:g} losses lie beyond level {level:g}: the interval of ES covers it less often than "
-                f"{self.confidence:g} says (docs/confidence.md has by how much); raise scenarios.count"
+                f"only {size:g} losses lie beyond level {level}: the interval of ES covers it less often than "
+                f"{self.confidence} says (docs/confidence.md has by how much); raise scenarios.count"
             )
-        for estimate in found:
-            if estimate.measure.endswith("_pareto") and (nulls := int(np.isnan(estimate.value).sum())):
-                said.append(
-                    f"{estimate.measure} at level {estimate.level:g} is null for {nulls} rows: no "
-                    "generalised Pareto law with a shape between -1/2 and 1 fits their tails best"
-                )
-        return said
+        if self.chosen is Interval.sections:
+            said += batches.notes(count, self.levels, self.sections, self.unit)
+        return said + pareto.notes(found)
 
     @np.errstate(over="ignore", invalid="ignore")  # the caller refuses what is not finite, by name
-    def parts(self, tail: Worst, moments: Moments) -> list[Estimate]:
-        """The measures of some of the rows: as `measure`, but joint intervals by resampling are ended by `settled`."""
+    def parts(self, tail: Worst, moments: Moments, names: Sequence[str] | None = None) -> list[Estimate]:
+        """The measures of some of the rows: as `measure`, but joint intervals by resampling are ended by `settled`.
+
+        `names` are those of the rows, for errors.
+        """
         head = tail.head(self.depth(tail.count)) if self.whole else None
         found = []
-        for level, read in zip(self.levels, self._readers(tail, head), strict=True):
+        for level, read in zip(self.levels, self._readers(tail, head, names), strict=True):
             found += [read(name, self.confidence, self.ends) for name in ("var", "es")]
             if self.upper is not None:
                 found += [self._limit(read(name, self.upper, self.upper_ends)) for name in ("var", "es")]
@@ -173,7 +186,7 @@ class Measures(Settings):
     def _whole_depth(self, count: int, level: float) -> int:
         depths = [0]
         if self.chosen is Interval.sections:
-            depths.append(batches.depth(count, level, self.sections, max(self.unit, 1)))
+            depths.append(batches.depth(count, level, self.sections, self.unit))
         if self.chosen is Interval.bootstrap:
             depths.append(bootstrap.depth(count, level))
             shared = 1 if self.joint is Joint.bootstrap else self.shared
@@ -184,17 +197,17 @@ class Measures(Settings):
             depths.append(pareto.excesses(count, level) + 1)
         return max(depths)
 
-    def _readers(self, tail: Worst, head: Tail | None) -> list[Reader]:
+    def _readers(self, tail: Worst, head: Tail | None, names: Sequence[str] | None) -> list[Reader]:
         """What reads `var` or `es` at each level."""
         if self.chosen is Interval.bootstrap and head is not None:
             resampled = bootstrap.Resampled.of(head, self.levels, self.seed, self.resamples)
             together = self.joint is Joint.bootstrap
             return [partial(at.estimate, tail, joint=together) for at in resampled]
-        return [self._reader(tail, head, level) for level in self.levels]
+        return [self._reader(tail, head, level, names) for level in self.levels]
 
-    def _reader(self, tail: Worst, head: Tail | None, level: float) -> Reader:
+    def _reader(self, tail: Worst, head: Tail | None, level: float, names: Sequence[str] | None) -> Reader:
         if self.chosen is Interval.sections and head is not None:
-            found = batches.Sections.of(head, level, self.sections, max(self.unit, 1))
+            found = batches.Sections.of(head, level, self.sections, self.unit, names)
             return partial(found.estimate, tail)
         of_var = asymptotic.value_at_risk if self.chosen is Interval.asymptotic else order.value_at_risk
 

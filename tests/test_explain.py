@@ -18,6 +18,7 @@ from mcvar.jobs import incremental
 from mcvar.jobs.contributions import TailAt, contributions, kept_for, ranks_of, tail_weights
 from mcvar.jobs.explain import CONVERSION, TIME, TOGETHER, Account
 from mcvar.jobs.incremental import increments
+from mcvar.jobs.request import check_memory
 from mcvar.market import Market
 from mcvar.models import Gaussian, Heston, HestonParameters
 from mcvar.scenarios import Simulated
@@ -333,10 +334,9 @@ def test_increments_that_would_take_too_much_are_unknown(
 def test_weights_ranks_and_what_they_read() -> None:
     assert tail_weights(1_000, 0.99).tolist() == [0.1] * 10
     assert tail_weights(1_050, 0.99) * 10.5 == pytest.approx([1.0] * 10 + [0.5])
-    assert kept_for(1_000, 0.95, 0.95) == {"var": ranks_of(1_000, 0.95, 0.95)[1], "es": 50}
+    assert kept_for(1_000, 0.95, 0.95) == {"var": ranks_of(1_000, 0.95, 0.95).low, "es": 50}
     assert kept_for(1_000, 0.95, 0.95, 30)["var"] == 81
-    with pytest.raises(CapacityError, match=r"scenarios\.count"):
-        kept_for(100, 0.99, 0.95)
+    assert kept_for(100, 0.99, 0.95) == {"var": 2, "es": 1}
 
 
 def test_a_window_is_checked_and_averaged_over() -> None:
@@ -368,3 +368,67 @@ def test_an_empty_account_is_an_error(every_market: Market, every_book: Book) ->
     account = account_of(every_market, every_book, "zero", count=2_048)
     with pytest.raises(SettingError, match="'zero' holds nothing"):
         account.replay(np.arange(10))
+
+
+def test_es_is_explained_where_var_has_no_interval() -> None:
+    """250 scenarios hold no two-sided interval of the 0.99 quantile; ES and its error are those of the measures."""
+    from mcvar import measures
+
+    loss = np.random.default_rng(5).standard_normal(250)
+    kept = Tail.of(loss[None], 0, 250)
+    tail = TailAt(kept.loss[0], 250, 0.99, 0.95)
+    assert "scenarios are too few" in tail.unread("var")
+    assert tail.unread("es") == ""
+    value, stderr = tail.expected_shortfall(np.stack([0.3 * kept.loss[0], kept.loss[0]]))
+    known = measures.expected_shortfall(kept, 0.99, 0.95)
+    np.testing.assert_allclose(value, known.value * [0.3, 1.0], rtol=1e-12)
+    np.testing.assert_allclose(stderr, known.stderr * [0.3, 1.0], rtol=1e-9)
+    assert np.isnan(tail.var_error)
+    assert TailAt(kept.loss[0], 250, 0.95, 0.95).unread("var") == ""
+
+
+def test_an_account_in_its_own_currency_loses_nothing(
+    make_market: Callable[..., Market], make_book: Callable[..., Book]
+) -> None:
+    """What 1,000 euros and their conversion cancel to but for rounding is 0, and so is every part by factor."""
+    market = make_market([{"factor": "EUR", "level": 1.1, "volatility": 0.1}, {"factor": "U", "level": 100.0}])
+    cash = [{"instrument": "euro", "kind": "spot", "underlying": "EUR"}]
+    book = make_book(market, cash, [("A", "euro", 1_000.0)], [{"account": "A", "currency": "EUR"}])
+    account = account_of(market, book, "A", count=2_000)
+    replay = account.replay(np.arange(200))
+    assert np.abs(replay.part).max() > 1.0
+    assert replay.part.sum(axis=0).any()  # so the test can fail
+    assert not replay.loss.any()
+    parts = account.by_factor(replay)
+    assert list(parts) == [TIME, TOGETHER]
+    assert not parts[TOGETHER].any()
+    tail = TailAt(replay.loss, 2_000, 0.95, 0.95)
+    for measure in ("var", "es"):
+        assert tail.unread(measure) == ""
+        assert (tail.describe(measure)["value"], tail.describe(measure)["stderr"]) == (0.0, 0.0)
+        lines = contributions("A", tail, measure, {"instrument": replay.by_instrument()})
+        assert [(line.name, line.share) for line in lines] == [("euro", None), (CONVERSION, None)]
+
+
+@pytest.mark.parametrize("kept", ["most", "least"])
+def test_a_position_beyond_double_precision_is_refused(linear: tuple[Market, Book], kept: str) -> None:
+    """One whose loss overflows in the tail, and one that does in scenarios that were not kept only."""
+    market, book = linear
+    account = account_of(market, book, "X")
+    unit = np.abs(account.unit_losses(np.array([3]), np.arange(COUNT))[0])
+    order = np.argsort(-unit if kept == "most" else unit)[:300]
+    replay = account.replay(order)
+    replay = replay.take(np.argsort(-replay.loss))
+    assert (unit[order] < 3.5).all() == (kept == "least")  # 3.5 times 5e307 is a number
+    with pytest.raises(SettingError, match=r"job\.add has 5e\+307 of 'S3', with which a loss is too large"):
+        increments(account, replay, 3, 5e307, count=COUNT, levels=[0.99], confidence=0.95)
+
+
+def test_too_little_memory_names_what_would_fit() -> None:
+    check_memory(10, 1_000, 100, 1.0)
+    check_memory(10, 1_000, 100, 0.0)
+    with pytest.raises(CapacityError, match=r"take 0\.024 of 0\.01 GB.*memory_gb to 0\.0252 .*tail_rows=416 or"):
+        check_memory(1_000, 1_000, 100, 0.01)
+    for tiny in (0.001, 1e-12):
+        with pytest.raises(CapacityError, match=r"a row with fewer positions, as job\.account"):
+            check_memory(1_000, 1_000, 100, tiny)

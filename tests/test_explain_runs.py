@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,7 +18,7 @@ import mcvar
 from mcvar import config as c
 from mcvar.errors import CapacityError, InputError, McvarError, SettingError
 from mcvar.explain_report import ExplainReport
-from mcvar.finished import configuration, read_run
+from mcvar.finished import FinishedRun, configuration, read_run
 from mcvar.report import digest_of, plain
 
 Run = Callable[..., int]
@@ -152,8 +153,7 @@ def test_losses_that_single_precision_put_in_another_order_are_sorted_again(
     known = explain()
 
     def turn(columns: dict[str, Any]) -> None:
-        for name in ("loss", "scenario"):
-            columns[name][:228] = columns[name][227::-1]
+        columns["scenario"][:228] = columns["scenario"][227::-1]
 
     edit_tail(out, turn)
     table = pq.read_table(out / "measures.parquet")
@@ -246,8 +246,26 @@ def test_other_settings_would_do_nothing_and_are_refused(out: Path) -> None:
         mcvar.find_explanation(c.Config())
 
 
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("output", "tail_rows", 0),
+        ("output", "table_rows", -1),
+        ("output", "plot_rows", -3),
+        ("executor", "workers", -1),
+        ("executor", "memory_gb", -0.5),
+    ],
+)
+def test_numbers_that_a_run_refuses_are_refused(out: Path, group: str, name: str, value: float) -> None:
+    kind = {"output": c.OutputConfig, "executor": c.ExecutorConfig}[group]
+    for job in (c.ExplainJob(run="out", account="A"), c.VarJob()):
+        act = mcvar.run if isinstance(job, c.VarJob) else mcvar.find_explanation
+        with pytest.raises(SettingError, match=rf"{group}\.{name}( is |=){value:g}"):
+            act(settings(job=job, **{group: kind(**{name: value})}))
+
+
 def test_positions_need_memory(out: Path) -> None:
-    with pytest.raises(CapacityError, match=r"raise executor\.memory_gb"):
+    with pytest.raises(CapacityError, match=r"raise executor\.memory_gb to .* fewer positions"):
         mcvar.find_explanation(
             c.Config(job=c.ExplainJob(run="out", account="A"), executor=c.ExecutorConfig(memory_gb=1e-6))
         )
@@ -264,11 +282,37 @@ def edit_tail(out: Path, change: Callable[[dict[str, Any]], None]) -> None:
     pq.write_table(pa.table(columns), out / "tail.parquet")
 
 
-def set_first(name: str, value: float) -> Callable[[dict[str, Any]], None]:
+def set_first(name: str, value: Any, at: int = 0) -> Callable[[dict[str, Any]], None]:
     def change(columns: dict[str, Any]) -> None:
-        columns[name][0] = value
+        columns[name][at] = value
 
     return change
+
+
+def as_text(columns: dict[str, Any]) -> None:
+    columns["loss"] = ["much"] * len(columns["loss"])
+
+
+def shorten(columns: dict[str, Any]) -> None:
+    for values in columns.values():
+        del values[299]
+
+
+def drop_measure(out: Path, measure: str) -> None:
+    table = pq.read_table(out / "measures.parquet")
+    pq.write_table(table.filter(pc.not_equal(table["measure"], measure)), out / "measures.parquet")
+
+
+def drop_keys(out: Path, *names: str) -> None:
+    record = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({name: value for name, value in record.items() if name not in names}))
+
+
+def configured(out: Path, group: str, value: Any) -> None:
+    """A configuration that was damaged with its digest."""
+    wrong = json.loads((out / "run.json").read_text())["configuration"]
+    wrong[group] = {**wrong[group], **value} if isinstance(value, dict) else value
+    edit_record(out, configuration=wrong, configuration_sha256=digest_of(wrong))
 
 
 def drop_column(columns: dict[str, Any]) -> None:
@@ -288,14 +332,38 @@ def changed_configuration(out: Path) -> None:
         (lambda out: (out / "run.json").unlink(), "the run is not finished"),
         (lambda out: (out / "run.json").write_text("{"), "is not the record of a run"),
         (lambda out: edit_record(out, job="greeks"), "is a run of job=greeks"),
+        (lambda out: (out / "run.json").write_text("[1]"), "is not the record of a run, which has a `job`"),
         (lambda out: edit_record(out, configuration={}), "`configuration` is not what was run"),
+        (lambda out: drop_keys(out, "scenarios", "engine", "inputs", "created", "mcvar", "configuration_sha256"),
+         r"run\.json: 6 problems\n  has no `configuration_sha256`: run the job again"),
+        (lambda out: edit_record(out, inputs=None), r"run\.json: 1 problem\n  `inputs` is not a mapping, but 'None'"),
+        (lambda out: edit_record(out, inputs=["F.csv"]), "`inputs` is not a mapping"),
+        (lambda out: edit_record(out, inputs={"F.csv": 1}), "`inputs` has a file without its SHA-256"),
+        (lambda out: edit_record(out, scenarios="x"), "`scenarios` is not a whole number, but 'x'"),
+        (lambda out: edit_record(out, scenarios=5_000), "`scenarios` is 5000, and its configuration makes 4000"),
+        (lambda out: edit_record(out, engine={}), "`engine` has precision None, not one of fp64"),
+        (lambda out: configured(out, "model", {"drift": "up"}), "has drift='up', and this version of mcvar knows "),
+        (lambda out: configured(out, "market", 5), "has market='5', which is no MarketConfig"),
+        (lambda out: configured(out, "engine", {"type": "VarJob"}), "VarJob.* which is no EngineConfig"),
         (changed_configuration, "has sabr of Config, which this version of mcvar does not"),
         (lambda out: (out / "tail.parquet").unlink(), "tail.parquet: 1 problem\n  is not there"),
         (lambda out: (out / "tail.parquet").write_text("x"), "tail.parquet: 1 problem\n  cannot be read"),
         (lambda out: edit_tail(out, drop_column), "has no column weight"),
         (lambda out: edit_tail(out, set_first("weight", 2.0)), "scenarios of different weights"),
-        (lambda out: edit_tail(out, set_first("rank", 7)), "has not the ranks from 1 on"),
-        (lambda out: edit_tail(out, set_first("loss", 1e3)), "and comes out as .*so the file is not that run's"),
+        (lambda out: edit_tail(out, set_first("rank", 7)), "has not the ranks from 1 to 300, which the run kept"),
+        (lambda out: edit_tail(out, shorten), "has not the ranks from 1 to 300, which the run kept"),
+        (lambda out: edit_tail(out, set_first("rank", None)), "has not the ranks from 1 to 300"),
+        (lambda out: edit_tail(out, as_text), "tail.parquet: 1 problem\n  cannot be read"),
+        (lambda out: edit_tail(out, set_first("loss", None)), "has losses that are not finite"),
+        (lambda out: edit_tail(out, set_first("loss", math.nan)), "has losses that are not finite"),
+        (lambda out: edit_tail(out, set_first("loss", -1e3)), "not in the order of their ranks"),
+        (lambda out: edit_tail(out, set_first("loss", 1e3)), "account 'A' has es 1.* in measures.parquet"),
+        (lambda out: edit_tail(out, set_first("loss", -1e3, 299)), "and comes out as .*so the file is not that run's"),
+        (lambda out: edit_tail(out, set_first("scenario", 4_000)), "scenarios other than 0 to 3999, which the run had"),
+        (lambda out: edit_tail(out, set_first("scenario", -1)), "scenarios other than 0 to 3999"),
+        (lambda out: edit_tail(out, set_first("scenario", None)), "scenarios other than 0 to 3999"),
+        (lambda out: edit_tail(out, lambda t: set_first("scenario", t["scenario"][1])(t)), "has a scenario twice"),
+        (lambda out: drop_measure(out, "var"), "measures.parquet: 1 problem\n  account 'A' has not one finite var at"),
     ],
 )  # fmt: skip
 def test_a_run_that_is_unfit(out: Path, spoil: Callable[[Path], None], said: str) -> None:
@@ -304,8 +372,36 @@ def test_a_run_that_is_unfit(out: Path, spoil: Callable[[Path], None], said: str
         explain()
 
 
+def test_the_tail_of_another_run_is_refused(out: Path) -> None:
+    """Its losses come out again, for scenarios are named by the same seed, but it is not the tail of this run."""
+    mcvar.run(settings(scenarios=c.SimulatedScenarios(count=2_000))).write(Path("few"), {})
+    (out / "tail.parquet").write_bytes(Path("few/tail.parquet").read_bytes())
+    with pytest.raises(InputError, match=r"account 'A' has var .* at level 0\.95, and .* in measures\.parquet"):
+        explain()
+
+
+def test_a_loss_that_is_no_number_is_not_found_equal(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss, scenario = read_run("out").tail("A")
+    loss = np.where(np.arange(300) == 7, np.nan, loss)
+    monkeypatch.setattr(FinishedRun, "tail", lambda self, account: (loss, scenario))
+    with pytest.raises(InputError, match="is nan, and comes out as"):
+        explain()
+
+
+def test_a_run_without_an_interval_of_order_statistics_has_es_explained(out: Path) -> None:
+    few = c.SimulatedScenarios(count=250)
+    mcvar.run(settings(scenarios=few, measure=c.MeasureConfig(interval=c.Interval.sections, sections=2))).write(out, {})
+    found = explain(add="other:1")
+    assert {(line.measure, line.level) for line in found.lines} == {("var", 0.95), ("es", 0.95), ("es", 0.99)}
+    assert "var at level 0.99 has no two-sided interval of order statistics" in " ".join(found.notes)
+    known = {(e.measure, e.level): e for e in found.increments}
+    assert known["var", 0.99].marginal is None
+    assert known["var", 0.99].after is not None
+
+
 def test_what_differs_is_said_when_losses_do_not_come_out_again(out: Path) -> None:
-    edit_tail(out, set_first("scenario", 0))
+    scenario = set(pq.read_table(out / "tail.parquet")["scenario"].to_pylist()[:300])
+    edit_tail(out, set_first("scenario", min(set(range(4_000)) - scenario)))
     edit_record(out, mcvar="0.0.1", kernels_sha256="abc")
     with pytest.raises(InputError, match=r"mcvar 0\.0\.1 then, .* now; kernels abc then"):
         explain()

@@ -1,4 +1,4 @@
-"""Intervals by order statistics, by the normal limit and from sections, one-sided too, and what is refused."""
+"""Intervals by order statistics and by the normal limit, one-sided too, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from scipy.special import ndtri
 
 from mcvar.errors import CapacityError, SettingError
-from mcvar.intervals import asymptotic, sections
+from mcvar.intervals import asymptotic
 from mcvar.intervals.estimate import Ends, Sides, kept_for
 from mcvar.intervals.order import bounds
-from mcvar.measures import Estimate, Interval, Joint, Measures, expected_shortfall, measure, value_at_risk
+from mcvar.measures import Estimate, Interval, Joint, Measures, exact, measure
 from mcvar.moments import Moments
 from mcvar.tail import Tail
 
@@ -133,10 +132,18 @@ def test_too_few_scenarios_name_a_count_that_is_enough(asked: dict[str, Any], le
         ({"confidence": 0.4, "sides": Sides.upper}, "measure.confidence is 0.4: a one-sided limit"),
         ({"upper": 0.5}, "measure.upper is 0.5"),
         ({"upper": 99.0}, "measure.upper is 99"),
-        ({"sections": 1}, "measure.sections is 1: it must be at least 2"),
+        ({"sections": 1}, "measure.sections is 1: it must be a whole number, at least 2"),
+        ({"sections": 2.5}, "measure.sections is 2.5: it must be a whole number"),
         ({"resamples": 0}, "measure.resamples is 0"),
+        ({"upper": "x"}, "measure.upper is x: a one-sided limit"),
+        ({"confidence": "x"}, "measure.confidence has x: it must lie between 0 and 1"),
+        ({"confidence": 1e-17}, "measure.confidence is 1e-17: so small that an interval has no width"),
+        ({"pareto": "false"}, "measure.pareto is 'false': it is true or false"),
+        ({"interval": "boot"}, "measure.interval is 'boot': it is one of auto, order, asymptotic, sections, bootstrap"),
+        ({"joint": 3}, "measure.joint is 3: it is one of none, bonferroni, bootstrap"),
         ({"unit": 64, "interval": Interval.order}, "measure.interval=order"),
-        ({"unit": 1, "joint": Joint.bootstrap}, "measure.joint=bootstrap"),
+        ({"unit": 1, "joint": Joint.bootstrap}, "^measure.joint=bootstrap takes .*: set it to bonferroni or none"),
+        ({"unit": 1, "interval": Interval.bootstrap}, "^measure.interval=bootstrap takes .*: set it to auto"),
         ({"unit": 1, "pareto": True}, "measure.pareto takes independent scenarios"),
         ({"joint": Joint.bootstrap, "interval": Interval.sections}, "measure.joint=bootstrap resamples"),
     ],
@@ -144,6 +151,11 @@ def test_too_few_scenarios_name_a_count_that_is_enough(asked: dict[str, Any], le
 def test_settings_that_no_run_can_have(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         Measures((0.99,), **asked)
+
+
+def test_choices_may_be_named() -> None:
+    asked = Measures((0.99,), interval="bootstrap", sides="upper", joint="bootstrap")  # type: ignore[arg-type]
+    assert (asked.chosen, asked.sides, asked.joint) == (Interval.bootstrap, Sides.upper, Joint.bootstrap)
 
 
 def test_auto_follows_the_way_of_sampling() -> None:
@@ -161,34 +173,39 @@ def test_windows_hold_what_the_normal_limit_reads() -> None:
     assert len(asked.wanted(100_000)) == 5  # VaR, and two ends of each of two widths
 
 
-# Sections.
+@pytest.mark.parametrize("interval", [Interval.order, Interval.asymptotic, Interval.sections])
+def test_low_levels_are_not_told_to_go_lower(interval: Interval) -> None:
+    with pytest.raises(CapacityError, match=r"level 1e-08[ ,]") as error:
+        Measures((1e-8,), interval=interval).depth(1_000)
+    assert str(error.value).endswith("or measure.levels nearer to 0.5")
+    with pytest.raises(CapacityError, match=r"level 0\.99999999[ ,]"):
+        Measures((0.99999999,), interval=interval).depth(1_000)
 
 
-@pytest.mark.parametrize(("count", "number", "unit"), [(8_000, 16, 1), (8_192, 8, 64), (8_000, 7, 50), (8_001, 16, 3)])
-def test_sections_are_those_of_the_losses_themselves(count: int, number: int, unit: int) -> None:
-    loss = np.random.default_rng(5).exponential(size=(2, count))
-    head = Tail.of(loss, 0, sections.depth(count, 0.95, number, unit))
-    assert head.loss.shape[1] < count / 4
-    found = sections.Sections.of(head, 0.95, number, unit)
-    for s in range(number):
-        one = loss[:, np.arange(count) // unit % number == s]
-        assert one.shape[1] == sections.sizes(count, number, unit)[s]
-        tail = Tail.of(one, 0, one.shape[1])
-        np.testing.assert_array_equal(found.var[:, s], value_at_risk(tail, 0.95, 0.95).value)
-        np.testing.assert_allclose(found.es[:, s], expected_shortfall(tail, 0.95, 0.95).value, rtol=1e-13)
-    estimate = found.estimate(head, "es", 0.9)
-    half = stats.t(number - 1).ppf(0.95) * found.es.std(axis=1, ddof=1) / np.sqrt(number)
-    np.testing.assert_allclose(estimate.high - estimate.value, half, rtol=1e-10)
-    assert estimate.method == f"{number} sections"
-
-
-def test_a_section_that_lacks_its_rank_is_an_error() -> None:
-    loss = np.random.default_rng(5).exponential(size=(2, 8_000))
-    loss[1, ::4] += 100.0  # all of the worst losses are in one section
-    with pytest.raises(CapacityError, match="row 1: section 2 of 4 has fewer than 101 of the"):
-        sections.Sections.of(Tail.of(loss, 0, sections.depth(8_000, 0.95, 4, 1)), 0.95, 4, 1)
-    with pytest.raises(CapacityError, match="turns of 1000 do not fill 16 sections evenly"):
-        sections.depth(8_000, 0.95, 16, 1_000)
+@pytest.mark.parametrize("joint", [Joint.none, Joint.bonferroni])
+@pytest.mark.parametrize("confidence", [0.99999999999999, 0.9999999999999999])
+@pytest.mark.parametrize("interval", [Interval.order, Interval.asymptotic, Interval.sections])
+def test_confidence_close_to_one(interval: Interval, confidence: float, joint: Joint) -> None:
+    """Upper tails: 1 - 1e-16 / 400 is 1 in floating point."""
+    loss = np.random.default_rng(1).normal(size=(1, 20_000))
+    asked = Measures((0.95,), confidence, interval, joint=joint, rows=200, upper=confidence)
+    found = measured(loss, asked)
+    miss = float((1 - exact(confidence)) / asked.shared / 2)
+    law = stats.t(15) if interval is Interval.sections else stats.norm()
+    for name in ("var", "es"):
+        e = found[name]
+        assert np.isfinite([e.low, e.high, e.stderr, found[f"{name}_upper"].value]).all()
+        if (interval, name) != (Interval.order, "var"):
+            np.testing.assert_allclose((e.high - e.value) / e.stderr, law.isf(miss), rtol=1e-8)
+    if interval is Interval.order:
+        r = asked.ranks(20_000, 0.95)
+        assert r.high is not None
+        below = stats.binom(20_000, 0.05)  # losses beyond the quantile: fewer than r.high so rarely
+        assert below.cdf(r.high - 1) <= miss < below.cdf(r.high)
+    with pytest.raises(CapacityError, match=rf"{confidence!r} interval.* set scenarios\.count to \d+ or more"):
+        Measures((0.99,), confidence, joint=joint, rows=200).depth(200)
+    with pytest.raises(SettingError, match=r"measure\.resamples is 1000"):
+        Measures((0.95,), confidence, Interval.bootstrap).depth(20_000)
 
 
 def test_rows_that_a_pilot_missed_are_left_open() -> None:
@@ -211,21 +228,6 @@ def test_a_book_without_risk(interval: Interval, value: float) -> None:
         for number in (found[name].value, found[name].low, found[name].high, found[f"{name}_upper"].value):
             assert number.tolist() == [value, value]
         assert found[name].stderr.tolist() == [0.0, 0.0]
-
-
-def test_sections_know_that_stratified_scenarios_vary_less() -> None:
-    """Each round of 64 scenarios has one in every 64th of the law: ES varies much less than of independent losses."""
-    rng, strata, count, trials = np.random.default_rng(11), 64, 16 * 64 * 4, 1000
-    u = (np.tile(np.arange(strata), count // strata) + rng.random((trials, count))) / strata
-    loss = ndtri(u)
-    found = measured(loss, Measures((0.95,), unit=strata))["es"]
-    truth = stats.norm.pdf(ndtri(0.95)) / 0.05
-    assert found.method == "16 sections"
-    covered = float(((found.low <= truth) & (truth <= found.high)).mean())
-    assert abs(covered - 0.95) < 3.5 * np.sqrt(0.95 * 0.05 / trials)
-    assert np.sqrt((found.stderr**2).mean()) == pytest.approx(found.value.std(), rel=0.1)
-    independent = measured(loss, Measures((0.95,)))["es"]
-    assert independent.stderr.mean() > 1.5 * found.stderr.mean()
 
 
 @pytest.mark.parametrize("number", [0.5, 5, 101, 20_000])

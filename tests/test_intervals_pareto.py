@@ -109,8 +109,7 @@ def test_no_fit_is_null_with_a_note() -> None:
         for name in ("value", "stderr", "low", "high"):
             assert np.isfinite(getattr(estimate, name)).tolist() == [True, False, False, False, False]
     assert [note.split(":")[0] for note in asked.notes(10_000, found)] == [
-        "var_pareto at level 0.99 is null for 4 rows",
-        "es_pareto at level 0.99 is null for 4 rows",
+        "var_pareto and es_pareto at level 0.99 are null for 4 rows",
     ]
     assert [e.measure for e in found] == ["var", "es", "var_pareto", "es_pareto", "mean", "std"]
 

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import ModuleType
@@ -18,13 +19,33 @@ from rich.console import Console
 
 import mcvar
 from mcvar import memory, plot
-from mcvar.config import Config, MeasureConfig, OutputConfig, SimulatedScenarios, SobolSampling
+from mcvar.config import (
+    Config,
+    ConstantCorrelation,
+    EngineConfig,
+    ExplainJob,
+    FilesBook,
+    FilesMarket,
+    FitJob,
+    GreeksJob,
+    HorizonConfig,
+    JobConfig,
+    MeasureConfig,
+    MovesJob,
+    NativeEngine,
+    NumpyEngine,
+    OutputConfig,
+    SimulatedScenarios,
+    SobolSampling,
+)
 from mcvar.engines import EngineChoice, Launcher
-from mcvar.errors import SettingError
+from mcvar.errors import CapacityError, SettingError
+from mcvar.intervals import sections
 from mcvar.measures import Interval, Joint, Measures, Sides
 from mcvar.precision import Precision
 from mcvar.render import show
 from mcvar.report import Report
+from mcvar.sampling_config import SamplingConfig, StratifiedSampling
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = OutputConfig(tail_rows=20, table_rows=3, plot_rows=1)
@@ -55,7 +76,7 @@ def test_the_missing_end_is_null_and_a_dash(tmp_path: Path) -> None:
     assert "VaR below, 99 %" in text
     assert "nan" not in text
     plot.save(report, tmp_path / "tail.svg")
-    assert report.record["ranks"]["0.99"] == {"var": 41, "low": None, "high": 30}
+    assert report.record["ranks"]["0.99"] == {"var": 41, "low": None, "high": 30, "upper_low": None, "upper_high": 26}
     json.dumps(report.record, allow_nan=False)
 
 
@@ -84,8 +105,88 @@ def test_scenarios_that_are_not_independent_bring_their_sections() -> None:
     plain = run(8 * 1024, levels=[0.95])
     assert np.median(report.estimate("es").stderr / plain.estimate("es").stderr) < 0.7
     config.measure.interval = Interval.order
-    with pytest.raises(SettingError, match=r"measure\.interval=order .* take independent scenarios"):
+    with pytest.raises(SettingError, match=r"measure\.interval=order takes independent scenarios"):
         mcvar.run(config)
+
+
+FILES = {
+    "F": "factor,kind,underlying,level,volatility\nS,price,S,100,0.3\n",
+    "I": "instrument,kind,underlying,option_type,strike,expiry,volatility\nshare,spot,S,,,,\nusd,cash,,,,,\n"
+    "call,option,S,call,101,2026-01-05T00:00:00Z,0.30\n",
+    "P": "account,instrument,quantity\nidle,usd,500\nlong,call,10\nlong,usd,7\nrisky,share,3\n",
+}
+
+
+@pytest.fixture
+def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """An account of cash, one that can lose the premium of a call that expires inside the horizon, and another."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in FILES.items():
+        Path(f"{name}.csv").write_text(text)
+    return Config(
+        market=FilesMarket(factors="F.csv", valuation="2026-01-02T00:00:00Z"),
+        correlation=ConstantCorrelation(value=0.0),
+        book=FilesBook(instruments="I.csv", positions="P.csv"),
+        scenarios=SimulatedScenarios(count=4_096),
+        horizon=HorizonConfig(days=10),
+        measure=MeasureConfig(levels=[0.99]),
+        output=OUTPUT,
+    )
+
+
+@pytest.mark.parametrize("sampling", [SobolSampling(), StratifiedSampling(64)], ids=["sobol", "stratified"])
+@pytest.mark.parametrize("engine", [NumpyEngine(), NativeEngine(), NativeEngine(Precision.mixed)], ids=str)
+def test_accounts_without_risk_or_limited_to_a_premium(
+    quiet: Config, sampling: SamplingConfig, engine: EngineConfig, launcher: Callable[..., Launcher]
+) -> None:
+    launcher("native")
+    report = mcvar.run(replace(quiet, sampling=sampling, engine=engine))
+    at = {name: r for r, name in enumerate(report.book.row)}
+    for name in ("var", "es"):
+        e = report.estimate(name)
+        assert e.method == "16 sections"
+        assert e.value[at["idle"]] == 0.0
+        assert e.value[at["long"]] > 1.0
+        for account in ("idle", "long"):
+            r = at[account]
+            assert e.value[r] == pytest.approx(e.low[r], rel=1e-6)
+            assert e.value[r] == pytest.approx(e.high[r], rel=1e-6)
+        assert 0 < e.stderr[at["risky"]] < 0.1 * e.value[at["risky"]]
+    assert any("losses a section" in note for note in report.notes)
+
+
+def test_a_section_that_lacks_losses_is_of_an_account_by_name(quiet: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "depth", lambda count, level, number, unit: 50)  # far too few
+    with pytest.raises(CapacityError, match=r"^account 'risky': section .* or sampling\.strata lower$"):
+        mcvar.run(replace(quiet, sampling=StratifiedSampling(64)))
+
+
+def test_names_in_place_of_choices(quiet: Config) -> None:
+    named = MeasureConfig(levels=[0.95], interval="asymptotic", sides="upper")  # type: ignore[arg-type]
+    report = mcvar.run(replace(quiet, measure=named))
+    assert report.estimate("var").method == "asymptotic"
+    assert np.isnan(report.estimate("var").low).all()
+    for wrong, message in (
+        (MeasureConfig(interval="boot"), r"measure\.interval is 'boot': it is one of auto"),  # type: ignore[arg-type]
+        (MeasureConfig(levels=0.99), r"measure\.levels is 0\.99: give a list"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(SettingError, match=message):
+            mcvar.run(replace(quiet, measure=wrong))
+
+
+@pytest.mark.parametrize(
+    ("job", "call"),
+    [
+        (FitJob(), "fit_model"),
+        (MovesJob(), "simulate_moves"),
+        (GreeksJob(), "find_greeks"),
+        (ExplainJob(), "find_explanation"),
+    ],
+)
+def test_another_job_has_a_function_of_its_own(job: JobConfig, call: str) -> None:
+    with pytest.raises(SettingError, match=rf"^job=\w+: from Python, call mcvar\.{call}$"):
+        mcvar.run(Config(job=job))
+    assert callable(getattr(mcvar, call))
 
 
 @pytest.mark.parametrize("interval", [Interval.sections, Interval.bootstrap])
@@ -147,7 +248,7 @@ def test_joint_ranks_are_over_the_rows_of_the_run() -> None:
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("coverage_study", ROOT / "benchmarks" / "coverage.py")
+    spec = importlib.util.spec_from_file_location("coverage_study", ROOT / "benchmarks" / "interval_coverage.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -107,6 +107,14 @@ def test_too_few_scenarios(level: float, confidence: float) -> None:
         ranks(least - 1, level, confidence)
 
 
+def test_the_last_levels_before_none_take_counts_that_are_told() -> None:
+    for level, least in ((0.9999999999999999, 36888794541139361), (0.999999999999, 3688879454113)):  # ln(40) / (1 - a)
+        with pytest.raises(CapacityError, match=rf"level {level!r} with .* set scenarios\.count") as error:
+            ranks(10**6, level, 0.95)
+        told = int(re.search(r"scenarios\.count to (\d+)", str(error.value)).group(1))  # type: ignore[union-attr]
+        assert told == pytest.approx(least, rel=1e-12)
+
+
 @pytest.mark.parametrize("level", [0.0, 1.0, -0.01, 1.5, float("nan"), 99.0])
 def test_levels_outside_their_range(level: float) -> None:
     with pytest.raises(SettingError, match=r"measure\.levels"):
@@ -209,5 +217,5 @@ def test_coverage_of_the_interval_of_es(worst: Tail) -> None:
 def test_standard_error_of_var(worst: Tail) -> None:
     estimate = value_at_risk(worst, LEVEL, 0.95)
     assert estimate.stderr.mean() == pytest.approx(estimate.value.std(), rel=0.1)
-    z = float(ndtri(0.975))
+    z = -float(ndtri(0.025))
     np.testing.assert_array_equal(estimate.stderr, (estimate.high - estimate.low) / (2 * z))

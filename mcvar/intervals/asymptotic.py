@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from math import ceil, exp, pi
 
@@ -118,13 +119,18 @@ def standard_deviation(moments: Moments, confidence: float, ends: Ends | None = 
     return symmetric("std", None, value, np.where(value > 0, stderr, 0.0), confidence, "asymptotic", ends)
 
 
-def check_tail(count: int, level: float, least: float, what: str) -> None:
-    """Refuse a level with fewer than `least` losses on either side of it."""
+def check_tail(count: int, level: float, least: float, what: str, remedy: Callable[[int], str] | None = None) -> None:
+    """Refuse a level with fewer than `least` losses on either side of it.
+
+    `remedy` words what to set, given the count that is enough: not every sampling takes every count.
+    """
     side = min(exact(level), 1 - exact(level))
     if count * side < least:
+        enough = ceil(least / side)
+        what_to_set = remedy(enough) if remedy else f"set scenarios.count to {enough} or more"
         raise CapacityError(
-            f"{count} scenarios leave {float(count * side):g} losses beyond level {level:g}, and {what} takes "
-            f"{least:g}: set scenarios.count to {ceil(least / side)} or more, or measure.levels lower"
+            f"{count} scenarios leave {float(count * side):g} losses beyond level {level}, and {what} takes "
+            f"{least:g}: {what_to_set}, or measure.levels nearer to 0.5"
         )
 
 

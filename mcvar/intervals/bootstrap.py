@@ -192,8 +192,8 @@ def _values(
         reach = total * part.numerator // part.denominator  # cum > W (1 - a) just where it exceeds the floor of that
         if (counted[-1] <= reach).any():
             raise CapacityError(
-                f"a resample reads more than the {len(loss)} worst losses at level {level:g}: set scenarios.count "
-                "higher, or measure.interval=asymptotic"
+                f"a resample reads more than the {len(loss)} worst losses at level {level}: set "
+                "scenarios.count higher, or measure.interval=asymptotic"
             )
         at = np.count_nonzero(counted <= reach, axis=0)
         var = over[at]

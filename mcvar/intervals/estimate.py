@@ -132,8 +132,14 @@ def exact(level: float) -> Fraction:
 
 
 def normal(miss: Fraction) -> float:
-    """The standard normal quantile that is exceeded with probability `miss`."""
-    return float(ndtri(float(1 - miss)))
+    """The standard normal quantile that is exceeded with probability `miss`.
+
+    Examples
+    --------
+    >>> round(normal(Fraction(1, 10**20)), 6)  # 1 - 1e-20 is 1 in floating point: from the lower tail
+    9.26234
+    """
+    return -float(ndtri(float(miss)))
 
 
 def symmetric(

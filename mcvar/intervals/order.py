@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import floor
+from math import floor, log, log1p
+from numbers import Real
 
 from scipy.stats import binom
 
@@ -92,9 +93,10 @@ def bounds(count: int, level: float, confidence: float, ends: Ends) -> Bounds:
     lower, upper = _ascending(count, level, ends)
     if (lower is not None and lower < 1) or (upper is not None and upper > count):
         together = f" that holds for {ends.rows} rows together" if ends.rows > 1 else ""
+        enough = max(_least_count(level, ends), count + 1)
         raise CapacityError(
-            f"{count} scenarios are too few for VaR at level {level:g} with a {confidence:g} interval{together}: "
-            f"set scenarios.count to {_least_count(level, ends)} or more, or measure.levels lower"
+            f"{count} scenarios are too few for VaR at level {level} with a {confidence} interval{together}: "
+            f"set scenarios.count to {enough} or more, or measure.levels nearer to 0.5"
         )
     low = None if lower is None else count - lower + 1
     return Bounds(var_rank(count, level), low, None if upper is None else count - upper + 1)
@@ -118,28 +120,26 @@ def value_at_risk(tail: Worst, level: float, confidence: float, ends: Ends | Non
 
 def check_unit(name: str, value: float) -> None:
     """Refuse what is not a probability strictly between 0 and 1."""
-    if not 0.0 < value < 1.0:
-        raise SettingError(f"{name} has {value:g}: it must lie between 0 and 1, such as 0.99")
+    if not (isinstance(value, Real) and 0.0 < value < 1.0):
+        raise SettingError(f"{name} has {value}: it must lie between 0 and 1, such as 0.99")
 
 
 def _ascending(count: int, level: float, ends: Ends) -> tuple[int | None, int | None]:
-    law = binom(count, float(level))
-    lower = None if ends.low is None else int(law.ppf(float(ends.low)))
-    return lower, None if ends.high is None else int(law.ppf(float(1 - ends.high))) + 1
+    # Each end from the lower tail, of the losses below the quantile and of those beyond it, since 1 - 1e-17 is 1.
+    below, beyond = binom(count, float(level)), binom(count, float(1 - exact(level)))
+    lower = None if ends.low is None else int(below.ppf(float(ends.low)))
+    return lower, None if ends.high is None else count + 1 - int(beyond.ppf(float(ends.high)))
 
 
 def _least_count(level: float, ends: Ends) -> int:
-    """The fewest scenarios whose order statistics enclose the quantile, by bisection."""
+    """The fewest scenarios whose worst and best losses enclose the quantile: a^N < what the upper end may miss.
 
-    def enough(count: int) -> bool:
-        lower, upper = _ascending(count, level, ends)
-        return (lower is None or lower >= 1) and (upper is None or upper <= count)
-
-    high = 1
-    while not enough(high):
-        high *= 2
-    low = high // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high
+    Examples
+    --------
+    >>> _least_count(0.99, Ends.of(0.95)), _least_count(0.9999999999999999, Ends.of(0.95)) // 10**14
+    (368, 368)
+    """
+    above = log1p(-float(1 - exact(level))) if level > 0.5 else log(level)
+    below = log(float(1 - exact(level))) if level > 0.5 else log1p(-level)
+    needs = [log(float(miss)) / each for miss, each in ((ends.low, below), (ends.high, above)) if miss is not None]
+    return floor(max(needs)) + 1

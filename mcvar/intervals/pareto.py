@@ -14,6 +14,7 @@ wherever the limit holds, shape > -1/2. A shape outside (-1/2, 1) has no such er
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 
 import numpy as np
@@ -45,7 +46,7 @@ def excesses(count: int, level: float) -> int:
     (2000, 100, 20000)
     """
     if level < _LOWEST:
-        raise SettingError(f"measure.pareto fits tails, but measure.levels has {level:g}: give levels of 0.9 or more")
+        raise SettingError(f"measure.pareto fits tails, but measure.levels has {level}: give levels of 0.9 or more")
     if count < 5 * _LEAST:
         raise CapacityError(f"{count} scenarios are too few for measure.pareto: it takes {5 * _LEAST} or more")
     return min(max(ceil(_FACTOR * count * (1 - exact(level))), _LEAST), count // 5)
@@ -121,6 +122,21 @@ def estimates(head: Tail, level: float, confidence: float, ends: Ends | None = N
         symmetric("var_pareto", level, var, var_error, confidence, method, ends),
         symmetric("es_pareto", level, es, es_error, confidence, method, ends),
     )
+
+
+def notes(found: Sequence[Estimate]) -> list[str]:
+    """At which levels, and for how many rows, there is no fit."""
+    missing: dict[float, int] = {}
+    for estimate in found:
+        if estimate.level is not None and estimate.measure.endswith("_pareto"):
+            nulls = int(np.isnan(estimate.value).sum())
+            missing[estimate.level] = max(nulls, missing.get(estimate.level, 0))  # VaR and ES have the same fit
+    return [
+        f"var_pareto and es_pareto at level {level} are null for {nulls} rows: no generalised Pareto law with a "
+        "shape between -1/2 and 1 fits their tails best"
+        for level, nulls in missing.items()
+        if nulls
+    ]
 
 
 def _error(

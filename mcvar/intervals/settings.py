@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from numbers import Integral, Real
 
 from mcvar.errors import SettingError
-from mcvar.intervals.estimate import Ends, Sides
+from mcvar.intervals.estimate import Ends, Sides, exact, normal
 from mcvar.intervals.order import check_unit
 
 
@@ -30,7 +31,7 @@ class Joint(Enum):
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and how its intervals are made.
+    """What is measured, and how its intervals are made; `interval`, `sides` and `joint` may be given by name.
 
     Parameters
     ----------
@@ -77,13 +78,17 @@ class Settings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse settings that no run can have.
+        """Refuse settings that no run can have; take names for what they stand for.
 
         Raises
         ------
         SettingError
             See the message.
         """
+        for name, kind in (("interval", Interval), ("sides", Sides), ("joint", Joint)):
+            object.__setattr__(self, name, _choice(f"measure.{name}", getattr(self, name), kind))
+        if not isinstance(self.pareto, bool):
+            raise SettingError(f"measure.pareto is {self.pareto!r}: it is true or false")
         if not self.levels:
             raise SettingError("measure.levels is empty: give at least one level, such as [0.99]")
         if len(set(self.levels)) < len(self.levels):
@@ -91,20 +96,26 @@ class Settings:
         for level in self.levels:
             check_unit("measure.levels", level)
         check_unit("measure.confidence", self.confidence)
+        if normal((1 - exact(self.confidence)) / 2) <= 0:
+            raise SettingError(f"measure.confidence is {self.confidence}: so small that an interval has no width")
         one_sided = [("measure.upper", self.upper)] if self.upper is not None else []
         if self.sides is not Sides.two:
             one_sided.append(("measure.confidence", self.confidence))
         for name, confidence in one_sided:
-            if confidence is not None and not 0.5 < confidence < 1.0:
-                raise SettingError(f"{name} is {confidence:g}: a one-sided limit needs more than 0.5, and less than 1")
+            if not (isinstance(confidence, Real) and 0.5 < confidence < 1.0):
+                raise SettingError(f"{name} is {confidence}: a one-sided limit needs more than 0.5, and less than 1")
         for name, number, least in (("sections", self.sections, 2), ("resamples", self.resamples, 1)):
-            if number < least:
-                raise SettingError(f"measure.{name} is {number}: it must be at least {least}")
+            if not isinstance(number, Integral) or number < least:
+                raise SettingError(f"measure.{name} is {number}: it must be a whole number, at least {least}")
+        if self.unit and self.joint is Joint.bootstrap:
+            raise SettingError(
+                "measure.joint=bootstrap takes independent scenarios, which this way of sampling has not: set it to "
+                "bonferroni or none, or take sampling=plain"
+            )
         if self.unit and self.chosen is not Interval.sections:
             raise SettingError(
-                f"measure.interval={self.interval.name} and measure.joint={self.joint.name} take independent "
-                "scenarios, which this way of sampling has not: set measure.interval=auto, and measure.joint to none "
-                "or bonferroni"
+                f"measure.interval={self.interval.name} takes independent scenarios, which this way of sampling has "
+                "not: set it to auto, or take sampling=plain"
             )
         if self.unit and self.pareto:
             raise SettingError(
@@ -146,3 +157,12 @@ class Settings:
         """The end of the limit that `upper` asks for."""
         assert self.upper is not None
         return Ends.of(self.upper, Sides.upper, self.shared)
+
+
+def _choice(name: str, value: object, kind: type[Enum]) -> Enum:
+    """The member of `kind` that `value` is, or names."""
+    try:
+        return kind(value)
+    except ValueError as error:
+        choices = ", ".join(str(choice.value) for choice in kind)
+        raise SettingError(f"{name} is {value!r}: it is one of {choices}") from error

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from mcvar.errors import SettingError
+from mcvar.errors import CapacityError, SettingError
+from mcvar.intervals.order import Bounds, var_rank
 from mcvar.measures import exact, ranks
 
 Floats = NDArray[np.float64]
@@ -44,30 +45,31 @@ def tail_weights(count: int, level: float) -> Floats:
 
 
 def kept_for(count: int, level: float, confidence: float, window: int | None = None) -> dict[str, int]:
-    """How many of the worst losses the contributions to `var` and `es` read.
+    """How many of the worst losses the contributions to `var` and `es` read, VaR's as far as its ranks are known.
 
     Examples
     --------
     >>> kept_for(100_000, 0.99, 0.95)
     {'var': 1063, 'es': 1000}
     """
-    var, low, _ = ranks_of(count, level, confidence)
-    reach = 0 if window is None else min(var + window, count)
-    return {"var": max(var, low, reach), "es": ceil(count * (1 - exact(level)))}
+    found = ranks_of(count, level, confidence)
+    reach = 0 if window is None else min(found.var + window, count)
+    return {"var": max(*found.read, reach), "es": ceil(count * (1 - exact(level)))}
 
 
-def ranks_of(count: int, level: float, confidence: float) -> tuple[int, int, int]:
-    """Ranks of VaR and of the low and the high end of its two-sided interval of order statistics.
+def ranks_of(count: int, level: float, confidence: float) -> Bounds:
+    """Ranks of VaR and of its two-sided interval of order statistics; no ends where scenarios are too few for it.
 
     Examples
     --------
-    >>> ranks_of(10_000, 0.99, 0.95)
-    (101, 121, 81)
+    >>> ranks_of(10_000, 0.99, 0.95), ranks_of(250, 0.99, 0.95)
+    (Bounds(var=101, low=121, high=81), Bounds(var=3, low=None, high=None))
     """
-    r = ranks(count, level, confidence)
-    assert r.low is not None  # two sides have two ends
-    assert r.high is not None
-    return r.var, r.low, r.high
+    try:
+        found = ranks(count, level, confidence)
+    except CapacityError:
+        return Bounds(var_rank(count, level))
+    return Bounds(found.var, found.low, found.high)
 
 
 @dataclass(frozen=True)
@@ -102,14 +104,14 @@ class TailAt:
     window: int | None = None
 
     def __post_init__(self) -> None:
-        if self.window is not None and not 1 <= self.window < self.ranks[0]:
+        if self.window is not None and not 1 <= self.window < self.ranks.var:
             raise SettingError(
-                f"job.window is {self.window}: from 1 to {self.ranks[0] - 1} ranks to each side of VaR's, which is "
-                f"number {self.ranks[0]} of {self.count} losses at level {self.level:g}; null takes its interval"
+                f"job.window is {self.window}: from 1 to {self.ranks.var - 1} ranks to each side of VaR's, which is "
+                f"number {self.ranks.var} of {self.count} losses at level {self.level:g}; null takes its interval"
             )
 
     @cached_property
-    def ranks(self) -> tuple[int, int, int]:
+    def ranks(self) -> Bounds:
         """See `ranks_of`."""
         return ranks_of(self.count, self.level, self.confidence)
 
@@ -120,20 +122,27 @@ class TailAt:
 
     @property
     def averaged(self) -> tuple[int, int]:
-        """First and last rank over which contributions to VaR are averaged; as far as the tail goes."""
-        (var, low, high), kept = self.ranks, len(self.loss)
-        first, last = (high, low) if self.window is None else (var - self.window, var + self.window)
+        """First and last rank over which contributions to VaR are averaged; as far as the tail goes.
+
+        Where VaR has no interval it is its own rank alone, which serves the errors of ES only.
+        """
+        at, kept = self.ranks, len(self.loss)
+        first, last = at.high or at.var, at.low or at.var
+        if self.window is not None:
+            first, last = at.var - self.window, at.var + self.window
         return min(first, kept), min(last, kept)
 
     @property
     def var(self) -> float:
         """VaR; the least loss that is kept if that is one rank short of it."""
-        return float(self.loss[min(self.ranks[0], len(self.loss)) - 1])
+        return float(self.loss[min(self.ranks.var, len(self.loss)) - 1])
 
     @property
     def var_error(self) -> float:
-        """Standard error of VaR: (high - low) / 2 z, as in `mcvar.measures`."""
-        _, low, high = self.ranks
+        """Standard error of VaR: (high - low) / 2 z, as in `mcvar.measures`; NaN where it has no interval."""
+        low, high = self.ranks.low, self.ranks.high
+        if low is None or high is None:
+            return np.nan
         return float(self.loss[high - 1] - self.loss[low - 1]) / (2 * float(ndtri(0.5 + 0.5 * self.confidence)))
 
     @property
@@ -145,6 +154,30 @@ class TailAt:
             return 1.0
         factor = self.var / float(self._average(self.loss)) if worst * least > 0 else np.nan
         return factor if _SCALES[0] <= factor <= _SCALES[1] else np.nan
+
+    def unread(self, measure: str) -> str:
+        """Why there are no contributions to `var` or `es`; "" if there are."""
+        kept, deep = len(self.loss), kept_for(self.count, self.level, self.confidence, self.window)[measure]
+        at = f"{measure} at level {self.level:g}"
+        if measure == "var" and self.ranks.low is None:
+            return (
+                f"{at} has no two-sided interval of order statistics at confidence {self.confidence:g}, whose losses "
+                f"contributions are averaged over: {self.count} scenarios are too few, so it takes a run with a higher "
+                "scenarios.count"
+            )
+        if deep > kept:
+            smaller = ", or a smaller job.window" if self.window else ""
+            return (
+                f"{at} reads {deep} losses, and {kept} are kept: it takes a run with output.tail_rows={deep}{smaller}"
+            )
+        if measure == "var" and not np.isfinite(self.scale):
+            first, last = self.averaged
+            return (
+                f"{at} is {self.var:g}, and the losses around it, from {self.loss[first - 1]:g} to "
+                f"{self.loss[last - 1]:g}, are too far apart for contributions: give a smaller job.window or more "
+                "scenarios"
+            )
+        return ""
 
     def _average(self, parts: Floats) -> Floats:
         first, last = self.averaged
@@ -198,7 +231,7 @@ class TailAt:
             "level": self.level,
             "value": self.var,
             "stderr": _finite(self.var_error),
-            "rank": self.ranks[0],
+            "rank": self.ranks.var,
             "window": list(self.averaged),
             "scale": self.scale,
         }
@@ -241,7 +274,7 @@ def contributions(
             continue
         losses = np.stack(list(named.values()))
         value, stderr = tail.value_at_risk(losses) if measure == "var" else tail.expected_shortfall(losses)
-        whole = float(value.sum())
+        whole = float(value.sum()) if tail.describe(measure)["value"] else 0.0  # not the rounding of parts that cancel
         for name, v, e in zip(named, value.tolist(), stderr.tolist(), strict=True):
             share = _finite(v / whole) if whole else None
             found.append(Contribution(account, measure, tail.level, by, name, v, _finite(e), share))

@@ -26,6 +26,7 @@ Ints = NDArray[np.int64]
 CONVERSION = "conversion"  # what the account's currency does to what is held today
 TIME, TOGETHER = "time", "together"
 _NUMBERS = 2**24  # moves uploaded at once
+_ROUNDING = 1e-12  # of gross: a loss that is no more is 0
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Replay:
     part : ndarray [P + 1, K]
         Loss of each position in the account's currency, then that of converting the holdings of today.
     loss : ndarray [K]
-        Their sum.
+        Their sum; 0 where they cancel but for rounding.
     scenario : ndarray [K]
     gross : float
         Largest sum of |losses| of the positions in one scenario, and what they are worth today without their signs.
@@ -125,13 +126,14 @@ class Account:
         unit, worth, rate, rate_0 = self._units(held, scenario)
         today = quantity * worth
         part = np.vstack([-quantity[:, None] * unit / rate, -today.sum() * (1.0 / rate - 1.0 / rate_0)])
+        gross = float(np.abs(part).sum(axis=0).max() + np.abs(today).sum() / rate_0)
         return Replay(
             name=tuple(i.name[k] for k in held),
             underlying=tuple(self.market.factors.underlying[u] if u >= 0 else "" for u in i.underlying[held]),
             part=part,
-            loss=part.sum(axis=0),
+            loss=_settled(part.sum(axis=0), gross),
             scenario=scenario,
-            gross=float(np.abs(part).sum(axis=0).max() + np.abs(today).sum() / rate_0),
+            gross=gross,
         )
 
     def unit_losses(self, index: Ints, scenario: Ints) -> Floats:
@@ -194,10 +196,11 @@ class Account:
             for k, f in enumerate(some):
                 shocks[f, k * count : (k + 1) * count] = x[f]
             loss = -self.together(held, quantity, Explicit(shocks)).pnl(0, shocks.shape[1])[0] - still
+            loss = _settled(loss, replay.gross)
             moved = zip(some, loss.reshape(len(some), count), strict=True)
             parts |= {self.market.factors.name[f]: part for f, part in moved if part.any()}
-        parts[TIME] = np.full(count, still)
-        parts[TOGETHER] = replay.loss - np.sum(list(parts.values()), axis=0)
+        parts[TIME] = _settled(np.full(count, still), replay.gross)
+        parts[TOGETHER] = _settled(replay.loss - np.sum(list(parts.values()), axis=0), replay.gross)
         return parts
 
     def not_by_factor(self) -> str:
@@ -242,6 +245,11 @@ class Account:
         if engine.precision is not Precision.fp64:
             engine = EngineChoice(engine.name, Precision.fp64, engine.exact)
         return engine.make(self.market, small, scenarios or self.scenarios, self.decay)
+
+
+def _settled(loss: Floats, gross: float) -> Floats:
+    """Losses without what is rounding."""
+    return np.where(np.abs(loss) <= _ROUNDING * gross, 0.0, loss)
 
 
 def _moves(axes: Rows, scenarios: Scenarios, scenario: Ints) -> Floats:

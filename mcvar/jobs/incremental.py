@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.errors import SettingError
-from mcvar.jobs.contributions import TailAt, kept_for, ranks_of, tail_weights
+from mcvar.intervals.order import var_rank
+from mcvar.jobs.contributions import TailAt, tail_weights
 from mcvar.jobs.explain import Account, Replay
-from mcvar.measures import exact
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -96,7 +95,7 @@ def increments(
     Raises
     ------
     SettingError
-        A quantity that is 0 or not finite.
+        A quantity that is 0 or not finite, or with which a loss is not finite.
 
     Examples
     --------
@@ -111,38 +110,38 @@ def increments(
     >>> var.deep_enough, var.after == var.before + var.incremental
     (True, True)
     """
+    index, kept, name = np.array([instrument]), len(replay.loss), account.book.instruments.name[instrument]
     if not np.isfinite(quantity) or quantity == 0:
-        name = account.book.instruments.name[instrument]
         raise SettingError(f"job.add has {quantity:g} of '{name}': give a finite quantity other than 0, as {name}:10")
-    index, kept = np.array([instrument]), len(replay.loss)
     unit = account.unit_losses(index, replay.scenario)
-    shifted = np.sort(replay.loss + quantity * unit[0])[::-1]
-    wanted = {level: _wanted(count, level, confidence, kept) for level in levels}
+    shifted = np.sort(_with(replay.loss, quantity, unit[0], name))[::-1]
+    wanted = {level: _wanted(count, level, kept) for level in levels}
     deepest = max((rank for last in wanted.values() for rank in last.values()), default=0)
-    reach = _reach(account, replay.scenario, index, quantity, count) if deepest and kept < count else (_NONE, _NO)
-    least = float(replay.loss.min()) + slack
-    far = reach[0][least + reach[1] > shifted[deepest - 1]] if deepest else _NONE
+    far, most = _NONE, _NO  # scenarios that were not kept, and what is lost there at most
+    if deepest and kept < count:
+        far, one = _beyond(account, replay.scenario, index, count)
+        most = _with(float(replay.loss.min()) + slack, quantity, one, name)
+        far = far[most > shifted[deepest - 1]]
     after, few = shifted, len(far) * len(replay.name) <= MOST
     if few and len(far):
         pieces = np.array_split(far, -(-len(far) * len(replay.name) // _AGAIN))
-        more = [account.replay(some).loss + quantity * account.unit_losses(index, some)[0] for some in pieces]
+        more = [_with(account.replay(s).loss, quantity, account.unit_losses(index, s)[0], name) for s in pieces]
         after = np.sort(np.concatenate([shifted, *more]))[::-1]
     found = []
     for level in levels:
         tail = TailAt(replay.loss, count, level, confidence, window)
-        enough = kept_for(count, level, confidence, window)
         for measure in ("var", "es"):
             marginal = stderr = None
-            if kept >= enough[measure]:
+            if not tail.unread(measure):
                 each = tail.value_at_risk(unit) if measure == "var" else tail.expected_shortfall(unit)
                 marginal, stderr = _number(each[0][0]), _number(each[1][0])
             rank = wanted[level].get(measure, 0)
-            beyond = int((least + reach[1] > shifted[rank - 1]).sum()) if rank else 0
+            beyond = int((most > shifted[rank - 1]).sum()) if rank else 0
             before = _read(replay.loss, count, level, measure) if rank else None
             new = _read(after, count, level, measure) if rank and (few or not beyond) else None
             found.append(
                 Increment(
-                    instrument=account.book.instruments.name[instrument],
+                    instrument=name,
                     quantity=quantity,
                     measure=measure,
                     level=level,
@@ -158,24 +157,42 @@ def increments(
     return found
 
 
-def _wanted(count: int, level: float, confidence: float, kept: int) -> dict[str, int]:
+def _wanted(count: int, level: float, kept: int) -> dict[str, int]:
     """The last rank that each measure reads, if it is kept."""
-    last = {"var": ranks_of(count, level, confidence)[0], "es": len(tail_weights(count, level))}
+    last = {"var": var_rank(count, level), "es": len(tail_weights(count, level))}
     return {measure: rank for measure, rank in last.items() if rank <= kept}
 
 
-def _reach(account: Account, kept: Ints, index: Ints, quantity: float, count: int) -> tuple[Ints, Floats]:
-    """Scenarios that were not kept, and what the position loses there."""
-    made, seen = account.together(index, np.array([quantity])), np.zeros(count, dtype=bool)
+def _beyond(account: Account, kept: Ints, index: Ints, count: int) -> tuple[Ints, Floats]:
+    """Scenarios that were not kept, and what one of the instrument loses there."""
+    made, seen = account.together(index, np.ones(1)), np.zeros(count, dtype=bool)
     seen[kept] = True
     loss = [0.0 - made.pnl(at, min(at + _CHUNK, count))[0] for at in range(0, count, _CHUNK)]
     return np.flatnonzero(~seen), np.concatenate(loss)[~seen]
 
 
+def _with(loss: Floats | float, quantity: float, unit: Floats, name: str) -> Floats:
+    """Losses with the position.
+
+    Raises
+    ------
+    SettingError
+        One that is not finite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = np.asarray(loss + quantity * unit)
+    if not np.isfinite(found).all():
+        raise SettingError(
+            f"job.add has {quantity:g} of '{name}', with which a loss is too large for double precision: give a "
+            "smaller quantity"
+        )
+    return found
+
+
 def _read(loss: Floats, count: int, level: float, measure: str) -> float:
     """A measure of ordered losses, worst first."""
     if measure == "var":
-        return float(loss[floor(count * (1 - exact(level)))])
+        return float(loss[var_rank(count, level) - 1])
     weights = tail_weights(count, level)
     return float(weights @ loss[: len(weights)])
 

@@ -96,7 +96,7 @@ def measured(
     """
     if not isinstance(made, Device):
         found, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=progress)
-        return Measured(found, asked.parts(found, moments), _NONE, _NONE)
+        return Measured(found, asked.parts(found, moments, made.book.row), _NONE, _NONE)
     spans = plan.spans if np.isfinite(each.margin) else whole(plan)
     screened, moments, missed = sweep(made, count, spans, margin=each.margin, progress=progress)
     tail: Worst = screened
@@ -106,7 +106,7 @@ def measured(
         if engine.precision is Precision.mixed:
             rescreened, unsettled = Rescreened.of(screened, exact, asked.wanted(count), bound)
             tail, bound = rescreened, rescreened.bound
-    estimates = asked.parts(tail, moments)
+    estimates = asked.parts(tail, moments, made.book.row)
     if engine.precision is not Precision.fp64:
         method = "double precision" if each.doubled else f"audit of {min(count, AUDIT)} scenarios"
         estimates.append(certain("fp32_bound", bound, asked.confidence, method))

@@ -1,6 +1,6 @@
 """How often intervals cover the true VaR and ES, against what they say.
 
-    python benchmarks/coverage.py [--repetitions 2000] [--json FILE] [--markdown FILE]
+    python benchmarks/interval_coverage.py [--repetitions 2000] [--json FILE] [--markdown FILE]
 
 Normal losses, Student t losses with 4 degrees of freedom, and a delta-gamma book of three factors, whose truth comes
 from its characteristic function. Only the worst losses of a repetition are drawn where their law is known: the k

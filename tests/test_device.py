@@ -170,6 +170,13 @@ def test_tail_is_a_full_sort(
         assert (tail.head(depth).scenario == reference.scenario).mean() > 0.999  # equal but for ties to the last bits
 
 
+def test_the_reference_values_named_scenarios_as_in_a_run(every_market: Market, every_book: Book) -> None:
+    reference = Reference(every_market, every_book, law(every_market, StudentT()), YEARS)
+    named = np.array([1_500, 17, 17, 0, 1_024])
+    assert np.array_equal(reference.pnl_at(named), reference.pnl(0, 2_048)[:, named])
+    assert reference.pnl_at(named[:0]).shape == (reference.rows, 0)
+
+
 @pytest.mark.parametrize(("place", "how"), [("native", {}), ("emulated", {}), GPU])
 def test_any_width_start_and_stop_give_the_same_bits(
     every_market: Market, every_book: Book, launcher: MakeLauncher, place: str, how: dict[str, Any]

@@ -44,6 +44,10 @@ class Engine(Protocol):
         """P&L of every row in scenarios [start, stop), each in the row's currency, [R, stop - start]."""
         ...
 
+    def pnl_at(self, scenarios: NDArray[np.int64]) -> NDArray[np.float64]:
+        """P&L of every row in the named scenarios, [R, n]."""
+        ...
+
     def moves(self, start: int, stop: int) -> NDArray[np.float64]:
         """Moves of the factors over the horizon, what is watched, and variances, [F + S + U, stop - start]."""
         ...

@@ -92,6 +92,16 @@ class Reference:
             self._block(block * BLOCK, pnl[:, at : at + BLOCK])
         return pnl[:, start - first * BLOCK : stop - first * BLOCK]
 
+    def pnl_at(self, scenarios: NDArray[np.int64]) -> Floats:
+        """P&L of every row in the named scenarios, [R, n]."""
+        with np.errstate(all="ignore"):
+            x = self.axes.moves_at(self.scenarios, scenarios)
+        pnl = np.empty((self.rows, len(scenarios)))
+        for at in range(0, len(scenarios), BLOCK):
+            piece = slice(at, at + BLOCK)
+            self._value(x[:, piece], pnl[:, piece], scenarios[piece])
+        return pnl
+
     def moves(self, start: int, stop: int) -> Floats:
         """See `Engine.moves`."""
         first, last = start // BLOCK, -(-stop // BLOCK)
@@ -99,11 +109,17 @@ class Reference:
         return np.concatenate(blocks, axis=1)[:, start - first * BLOCK : stop - first * BLOCK]
 
     def _block(self, start: int, pnl: Floats) -> None:
+        with np.errstate(all="ignore"):
+            x = self.axes.moves(self.scenarios, start, start + BLOCK)
+        self._value(x, pnl, np.arange(start, start + BLOCK))
+
+    def _value(self, x: Floats, pnl: Floats, scenarios: NDArray[np.int64]) -> None:
+        """P&L [R, n] of moves [F + S + U, n] of the named scenarios."""
         with np.errstate(all="ignore"):  # what is not finite in the end is an error, below
-            levels = Levels(self.axes, self.axes.moves(self.scenarios, start, start + BLOCK))
+            levels = Levels(self.axes, x)
             pnl[:] = 0.0
             for panel, quantity in self.panels:
-                dv = np.empty((quantity.shape[1], BLOCK))
+                dv = np.empty((quantity.shape[1], x.shape[1]))
                 at = 0
                 for group, value_0 in panel:
                     part = dv[at : at + len(value_0)]
@@ -115,7 +131,7 @@ class Reference:
                 rate_0 = ratio(self.market.factors.level, *self.book.convert[r])
                 rate_h = ratio(levels.price, *self.book.convert[r])
                 pnl[r] = (pnl[r] + self.base[r]) / rate_h - self.base[r] / rate_0
-        check_finite(self.book, pnl, np.arange(start, start + BLOCK))
+        check_finite(self.book, pnl, scenarios)
 
 
 Panel = tuple[list[tuple[Group, Floats]], sparse.csr_array]  # groups with their value_0 [G, 1]; quantities

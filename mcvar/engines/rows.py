@@ -18,7 +18,7 @@ from mcvar.market import Market
 from mcvar.models.paths import Watcher
 from mcvar.models.variance import Variance
 from mcvar.philox import uniforms
-from mcvar.scenarios import Scenarios
+from mcvar.scenarios import BLOCK, Scenarios
 from mcvar.watched import Statistic, Watched
 
 Floats = NDArray[np.float64]
@@ -114,6 +114,14 @@ class Rows:
         for step, end in enumerate(scenarios.path(start, stop), 1):
             watcher.see(step, end[0], end[2])
         return np.concatenate([end[0], watcher.moves, end[1]])
+
+    def moves_at(self, scenarios: Scenarios, named: NDArray[np.int64]) -> Floats:
+        """All rows of some scenarios, drawn in the blocks that a run draws them in, [F + S + U, n]."""
+        x, block = np.empty((len(self), len(named))), named // BLOCK
+        for first in np.unique(block).tolist():
+            here = np.flatnonzero(block == first)
+            x[:, here] = self.moves(scenarios, first * BLOCK, (first + 1) * BLOCK)[:, named[here] - first * BLOCK]
+        return x
 
     def still(self) -> Floats:
         """The rows when nothing has moved, [F + S + U, 1]."""

@@ -16,10 +16,10 @@ from mcvar.book import Book
 from mcvar.engines import Device, EngineChoice, Precision, Reference
 from mcvar.engines.levels import Levels, ratio
 from mcvar.engines.rows import Rows
-from mcvar.errors import McvarError, SettingError
+from mcvar.errors import SettingError
 from mcvar.instruments import take
 from mcvar.market import Market
-from mcvar.scenarios import BLOCK, Explicit, Scenarios
+from mcvar.scenarios import Explicit, Scenarios
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -146,20 +146,11 @@ class Account:
         made = self._make(index, sparse.eye_array(len(index)).tocsr())
         reference = made.reference if isinstance(made, Device) else made
         pair = (int(self.book.convert[self.row][0]), int(self.book.convert[self.row][1]))
-        x = None
-        if isinstance(made, Reference) or pair != (-1, -1):
-            x = _moves(reference.axes, self.scenarios, scenario)
-        rate = np.ones(len(scenario))
-        if x is not None and pair != (-1, -1):
+        rate, unit = np.ones(len(scenario)), made.pnl_at(scenario)
+        if pair != (-1, -1):
+            x = reference.axes.moves_at(self.scenarios, scenario)
             rate = rate * ratio(Levels(reference.axes, x).price, *pair)
-        if isinstance(made, Device):
-            unit = made.pnl_at(scenario)
-        else:
-            assert x is not None
-            unit = _values(made, x)
         worth = reference.base  # of one of each, in the run's currency
-        if not (np.isfinite(unit).all() and np.isfinite(rate).all()):
-            raise McvarError("a position has no finite P&L in a scenario of the tail: its run should not have ended")
         return unit, worth, rate, float(ratio(self.market.factors.level, *pair))
 
     def together(self, index: Ints, quantity: Floats, scenarios: Scenarios | None = None) -> Reference | Device:
@@ -186,7 +177,7 @@ class Account:
             raise SettingError(reason)
         held, size, count = self.held, len(self.market.factors), len(replay.scenario)
         quantity = self.book.quantity[[self.row]].toarray()[0, held]
-        x = _moves(self.axes, self.scenarios, replay.scenario)
+        x = self.axes.moves_at(self.scenarios, replay.scenario)
         still = float(-self.together(held, quantity, Explicit(np.zeros((size, 1)))).pnl(0, 1)[0, 0])
         parts: dict[str, Floats] = {}
         step = max(1, _NUMBERS // (size * count))
@@ -250,31 +241,3 @@ class Account:
 def _settled(loss: Floats, gross: float) -> Floats:
     """Losses without what is rounding."""
     return np.where(np.abs(loss) <= _ROUNDING * gross, 0.0, loss)
-
-
-def _moves(axes: Rows, scenarios: Scenarios, scenario: Ints) -> Floats:
-    """All rows of the moves in some scenarios, [F + S + U, n], drawn in the blocks that a run draws them in."""
-    out = np.empty((len(axes), len(scenario)))
-    block = scenario // BLOCK
-    with np.errstate(all="ignore"):
-        for b in np.unique(block).tolist():
-            here = np.flatnonzero(block == b)
-            drawn = axes.moves(scenarios, b * BLOCK, (b + 1) * BLOCK)
-            out[:, here] = drawn[:, scenario[here] - b * BLOCK]
-    return out
-
-
-def _values(reference: Reference, x: Floats) -> Floats:
-    """P&L in the run's currency of the rows of a book when the factors move by x, [R, n]."""
-    out = np.zeros((reference.rows, x.shape[1]))
-    with np.errstate(all="ignore"):
-        for at in range(0, x.shape[1], BLOCK):
-            levels = Levels(reference.axes, x[:, at : at + BLOCK])
-            for panel, quantity in reference.panels:
-                dv = []
-                for group, value_0 in panel:
-                    part = np.empty((len(value_0), levels.x.shape[1]))
-                    group.value(levels, part)
-                    dv.append(part - value_0)
-                out[:, at : at + BLOCK] += quantity @ np.concatenate(dv)
-    return out

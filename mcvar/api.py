@@ -87,7 +87,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     if audit is not None and audit.exactly:
         _log.warning(
             "%s American options are solved exactly in every scenario: some 20 microseconds a price and core with "
-            "engine=native, ten times that with numpy", audit.exactly
+            "engine=native, four times that with numpy", audit.exactly
         )  # fmt: skip
     result = var.run(
         market,

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from headers import build, needs_compiler
 from numpy.typing import NDArray
 
 from mcvar.pricing.american import ACCURATE, FAST, Scheme, american
 from mcvar.pricing.american_boundary import grid
 
 Floats = NDArray[np.float64]
-COMPILER = shutil.which("g++") or shutil.which("clang++")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler: the kernels cannot be built for the host")
-
-KERNELS = Path(__file__).parents[1] / "kernels"
-FLAGS = ["-std=c++17", "-O2", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-FLAGS += ["-fopenmp-simd", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+pytestmark = needs_compiler
 SOURCE = """
 #include "american.cuh"
 #define SCHEME(name, type, table) \\
@@ -49,12 +42,7 @@ Call = Callable[..., Floats]
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
-    folder = tmp_path_factory.mktemp("american")
-    (folder / "loops.cpp").write_text(SOURCE)
-    command = [str(COMPILER), *FLAGS, f"-I{KERNELS}", "loops.cpp", "-o", "loops.so"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(folder / "loops.so"))
+    return build(tmp_path_factory.mktemp("american"), SOURCE)
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracle
 import pytest
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
@@ -126,18 +127,17 @@ def test_average_given_its_past_by_simulation() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_quantlib() -> None:
-    ql = pytest.importorskip("QuantLib", reason="QuantLib is not installed")
+    ql = oracle.quantlib()
     random = np.random.default_rng(5)
-    today, count = ql.Date(15, 5, 2025), ql.Actual365Fixed()
+    today = ql.Date(15, 5, 2025)
     ql.Settings.instance().evaluationDate = today
     calls = 0
-    for _ in range(150):
+    count = oracle.many(150)
+    for _ in range(count):
         days = int(random.integers(30, 900))
         sigma, r, b = random.uniform(0.05, 0.9), random.uniform(-0.05, 0.15), random.uniform(-0.1, 0.15)
         strike, sign = 100.0 * np.exp(random.normal(0.0, 0.2)), random.choice([-1.0, 1.0])
-        curve = [ql.YieldTermStructureHandle(ql.FlatForward(today, x, count)) for x in (r - b, r)]
-        surface = ql.BlackVolTermStructureHandle(ql.BlackConstantVol(today, ql.NullCalendar(), sigma, count))
-        process = ql.BlackScholesMertonProcess(ql.QuoteHandle(ql.SimpleQuote(100.0)), *curve, surface)
+        process = oracle.process(100.0, r, b, sigma)
         payoff = ql.PlainVanillaPayoff(ql.Option.Call if sign > 0 else ql.Option.Put, strike)
         step = int(random.integers(1, 20))
         n = days // step
@@ -149,11 +149,11 @@ def test_quantlib() -> None:
             engine = ql.AnalyticDiscreteGeometricAveragePriceAsianEngine if geometric else ql.TurnbullWakemanAsianEngine
             option.setPricingEngine(engine(process))
             got = asian(100.0, strike, sign, geometric, sigma, r, b, days / 365, **fixed, method=MOMENTS)
-            assert float(got) == pytest.approx(option.NPV(), abs=1e-9)
+            assert float(got) == pytest.approx(option.NPV(), abs=1e-8)
         option = ql.ContinuousAveragingAsianOption(ql.Average.Geometric, payoff, exercise)
         option.setPricingEngine(ql.AnalyticContinuousGeometricAveragePriceAsianEngine(process))
         got = asian(100.0, strike, sign, True, sigma, r, b, days / 365, **FRESH)
-        assert float(got) == pytest.approx(option.NPV(), abs=1e-9)
+        assert float(got) == pytest.approx(option.NPV(), abs=1e-8)
         if abs(b) > 1e-3:  # Levy's engine divides by it
             elapsed = int(random.integers(0, 300))
             option = ql.ContinuousAveragingAsianOption(ql.Average.Arithmetic, today - elapsed, payoff, exercise)
@@ -161,9 +161,13 @@ def test_quantlib() -> None:
             option.setPricingEngine(ql.ContinuousArithmeticAsianLevyEngine(process, so_far))
             terms = FRESH | {"past": elapsed / (elapsed + days), "so_far": 95.0}
             got = asian(100.0, strike, sign, False, sigma, r, b, days / 365, **terms, method=MOMENTS)
-            assert float(got) == pytest.approx(option.NPV(), abs=1e-8)
+            want = option.NPV()
+            if np.isnan(want):  # its engine, where the average is sure to end on one side of the strike
+                assert float(got) >= 0
+                continue
+            assert float(got) == pytest.approx(want, abs=1e-8)
             calls += 1
-    assert calls > 100
+    assert calls > 2 * count / 3
 
 
 def random_terms(count: int, seed: int) -> dict[str, Any]:

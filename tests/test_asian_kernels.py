@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from headers import build, needs_compiler
 from numpy.typing import NDArray
 
 from mcvar.pricing.asian import Method, asian
 
 Array = NDArray[np.float64]
-COMPILER = shutil.which("g++") or shutil.which("clang++")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler: the kernels cannot be built for the host")
-
-KERNELS = Path(__file__).parents[1] / "kernels"
-FLAGS = ["-std=c++17", "-O2", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-FLAGS += ["-fopenmp-simd", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
+pytestmark = needs_compiler
 SOURCE = """
 #include "asian.cuh"
 extern "C" void value(int64_t count, const double *const *a, double *out) {
@@ -37,12 +30,7 @@ Kernel = Callable[..., Array]
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Kernel:
     """The kernel on arrays: spot, strike, sign, geometric, volatility, rate, carry, years, past, ..., conditioning."""
-    folder = tmp_path_factory.mktemp("asian")
-    (folder / "loop.cpp").write_text(SOURCE)
-    command = [str(COMPILER), *FLAGS, f"-I{KERNELS}", "loop.cpp", "-o", "loop.so"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    library = ctypes.CDLL(str(folder / "loop.so"))
+    library = build(tmp_path_factory.mktemp("asian"), SOURCE)
 
     def run(*arguments: Any) -> Array:
         arrays = [np.array(a, np.float64) for a in np.broadcast_arrays(*(np.atleast_1d(a) for a in arguments))]

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from headers import build, needs_compiler
 from numpy.typing import NDArray
 
 from mcvar.pricing.barrier import barrier
 from mcvar.pricing.digital import barrier_digital, digital, touch
 
 Array = NDArray[Any]
-COMPILER = shutil.which("g++") or shutil.which("clang++")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler: the kernels cannot be built for the host")
-
-KERNELS = Path(__file__).parents[1] / "kernels"
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-FLAGS += ["-fopenmp-simd", "-shared", "-fPIC"]
+pytestmark = needs_compiler
 SOURCE = """
 #include "barrier.cuh"
 extern "C" void values(int64_t count, const mcvar::BarrierTerms *b, const mcvar::DigitalTerms *d, const double *spot,
@@ -55,12 +48,7 @@ NAMES = [
 @pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory) -> Call:
     """Values of contracts as barrier options and as digitals, from a dictionary of columns."""
-    folder = tmp_path_factory.mktemp("barrier")
-    (folder / "values.cpp").write_text(SOURCE)
-    command = [str(COMPILER), *FLAGS, "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}", "values.cpp", "-o", "values.so"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    library = ctypes.CDLL(str(folder / "values.so"))
+    library = build(tmp_path_factory.mktemp("barrier"), SOURCE, "-O3")
 
     def run(columns: dict[str, Array]) -> tuple[Array, Array]:
         c = dict(zip(NAMES, np.broadcast_arrays(*(np.atleast_1d(columns[name]) for name in NAMES)), strict=True))

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from headers import build, needs_compiler
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
 Array = NDArray[Any]
-COMPILER = shutil.which("g++") or shutil.which("clang++")
-pytestmark = pytest.mark.skipif(COMPILER is None, reason="no C++ compiler: the kernels cannot be built for the host")
-
-KERNELS = Path(__file__).parents[1] / "kernels"
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-FLAGS += ["-fopenmp-simd", "-shared", "-fPIC"]
+pytestmark = needs_compiler
 SOURCE = """
 #include "black.cuh"
 #define LOOP(name, type, formula) \\
@@ -41,12 +34,7 @@ Call = Callable[..., Array]
 @pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory) -> Call:
     """Call a function of the library on arrays or numbers; the first argument names it, the second its precision."""
-    folder = tmp_path_factory.mktemp("black")
-    (folder / "loops.cpp").write_text(SOURCE)
-    command = [str(COMPILER), *FLAGS, "-Wall", "-Wextra", "-Werror", f"-I{KERNELS}", "loops.cpp", "-o", "loops.so"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    library = ctypes.CDLL(str(folder / "loops.so"))
+    library = build(tmp_path_factory.mktemp("black"), SOURCE, "-O3")
 
     def run(name: str, precision: type, *arguments: Any) -> Array:
         dtype = np.dtype(precision)

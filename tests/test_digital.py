@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracle
 import pytest
 from numpy.typing import NDArray
 
@@ -111,11 +112,10 @@ def columns(c: dict[str, Array], *names: str) -> list[Array]:
 
 def test_quantlib() -> None:
     """To 1e-8: tails of QuantLib's normal distribution err by 1e-9 once multiplied by the power of the barrier."""
-    ql = pytest.importorskip("QuantLib", reason="QuantLib is an independent check")
+    ql = oracle.quantlib()
     today = ql.Date(1, 6, 2026)
     ql.Settings.instance().evaluationDate = today
-    day = ql.Actual365Fixed()
-    c = contracts(400, 1)
+    c = contracts(oracle.many(400), 1)
     plain = digital(*columns(c, "spot", "strike", "sign", "asset"))
     binary = barrier_digital(*columns(c, "spot", "strike", "sign", "barrier", "up", "out", "asset"))
     touches = {
@@ -124,16 +124,7 @@ def test_quantlib() -> None:
     }
     for i in range(len(plain)):
         row = {name: values[i].item() for name, values in c.items()}
-
-        def curve(rate: float) -> Any:
-            return ql.YieldTermStructureHandle(ql.FlatForward(today, rate, day))
-
-        process = ql.BlackScholesMertonProcess(
-            ql.QuoteHandle(ql.SimpleQuote(row["spot"])),
-            curve(row["rate"] - row["carry"]),
-            curve(row["rate"]),
-            ql.BlackVolTermStructureHandle(ql.BlackConstantVol(today, ql.NullCalendar(), row["volatility"], day)),
-        )
+        process = oracle.process(*(row[name] for name in ("spot", "rate", "carry", "volatility")))
         expiry = today + round(row["years"] * 365)
         unit = row["spot"] if row["asset"] else 1.0
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from headers import build, needs_compiler
 
-from mcvar.engines.host import FLAGS
-from mcvar.engines.kernels import source_folder
 from mcvar.philox import normals, philox, uniforms
 
-COMPILER = shutil.which("g++") or shutil.which("clang++")
-pytestmark = pytest.mark.skipif(not COMPILER, reason="no C++ compiler: the header cannot be built for the host")
+pytestmark = needs_compiler
 SOURCE = """
 #include "normal.cuh"
 using namespace mcvar;
@@ -39,11 +35,7 @@ COUNT = 600_000
 
 @pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    folder = tmp_path_factory.mktemp("draws")
-    (folder / "draws.cpp").write_text(SOURCE)
-    command = [str(COMPILER), *FLAGS, "-fopenmp-simd", f"-I{source_folder()}", "draws.cpp", "-o", "draws.so"]
-    subprocess.run(command, cwd=folder, check=True)
-    library = ctypes.CDLL(str(folder / "draws.so"))
+    library = build(tmp_path_factory.mktemp("draws"), SOURCE, "-O3")
 
     def run(name: str, *arguments: Any) -> None:
         getattr(library, name)(

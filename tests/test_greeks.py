@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracle
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
@@ -294,7 +295,7 @@ def test_a_day_that_ends_the_life_of_an_option(find: Any, style: str) -> None:
 
 @pytest.fixture(scope="module")
 def ql() -> Any:
-    return pytest.importorskip("QuantLib", reason="QuantLib is not installed")
+    return oracle.quantlib()
 
 
 class Process:

@@ -26,6 +26,7 @@ from mcvar.precision import Precision
 from mcvar.provenance import provenance
 from mcvar.report import Report, digest_of, plain
 from mcvar.scenarios import Explicit, Simulated
+from mcvar.schemes import scheme_of
 from mcvar.shards import Progress
 
 Floats = NDArray[np.float64]
@@ -67,23 +68,28 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     engine = engine_of(config)
     given = build.inputs(config)
     market, book, count = given.market, given.book, given.scenarios.count
-    asked = measures_of(config.measure, given.scenarios).over(len(book.row), given.scenarios.seed)
+    asked = measures_of(config.measure, given.scenarios)
     if isinstance(given.scenarios, Explicit):
         _check_count(count, asked)
+    scheme = scheme_of(
+        config.sampling, market, book, given.scenarios, given.horizon.decay, asked, engine,
+        memory_gb=config.executor.memory_gb,
+    )  # fmt: skip
+    scenarios, asked = scheme.scenarios, scheme.asked
     planned = plan(
-        rows=len(book.row),
+        rows=len(scheme.rows),
         instruments=len(book.instruments),
         count=count,
         asked=asked,
         workers=config.executor.workers,
         memory_gb=config.executor.memory_gb,
         engine=engine,
-        state=law_memory(market, given.scenarios, given.horizon.decay, book.instruments),
+        state=law_memory(market, scenarios, given.horizon.decay, book.instruments),
         positions=book.quantity.nnz,
         keep=config.output.tail_rows,
     )
     _log.info("%s %s: %s", engine.name, engine.precision.value, planned)
-    audit = audit_american(market, book, given.scenarios, given.horizon.decay)
+    audit = audit_american(market, book, scenarios, given.horizon.decay)
     if audit is not None and audit.exactly:
         _log.warning(
             "%s American options are solved exactly in every scenario: some 20 microseconds a price and core with "
@@ -92,13 +98,14 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     result = var.run(
         market,
         book,
-        given.scenarios,
+        scenarios,
         decay=given.horizon.decay,
         asked=asked,
         plan=planned,
         engine=engine,
         keep=config.output.tail_rows,
         draw=config.output.plot_rows,
+        rows=scheme.rows,
         progress=progress,
     )
     notes = [*market.notes, *given.notes]
@@ -129,12 +136,13 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
             "device": engine.device_name,
             "workers": planned.workers,
         },
-        "seed": given.scenarios.seed if isinstance(given.scenarios, Simulated) else None,
+        "seed": scenarios.seed if isinstance(scenarios, Simulated) else None,
         "scenarios": count,
         "factors": list(market.factors.name),
         "instruments": len(book.instruments),
         "positions": book.positions,
         "rows": len(book.row),
+        "rows_run": len(scheme.rows),
         "currency": market.currency,
         "valuation": f"{market.valuation}Z",
         "horizon": {
@@ -158,6 +166,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "notes": notes,
         "revaluations": result.revaluations,
         "timings": {
+            "scheme_seconds": scheme.seconds,
             "preparation_seconds": result.preparation,
             "simulation_seconds": result.seconds,
             "total_seconds": time.perf_counter() - start,

@@ -44,6 +44,8 @@ from mcvar.precision import Precision
 from mcvar.pricing.asian import Method
 from mcvar.pricing.settings import Accuracy, AmericanMethod
 from mcvar.sampling_config import SAMPLINGS
+from mcvar.sampling_config import ControlVariateSampling as ControlVariateSampling
+from mcvar.sampling_config import ImportanceSampling as ImportanceSampling
 from mcvar.sampling_config import PlainSampling as PlainSampling
 from mcvar.sampling_config import SamplingConfig as SamplingConfig
 from mcvar.sampling_config import SobolSampling as SobolSampling

@@ -104,6 +104,11 @@ def find_explanation(config: c.Config) -> ExplainReport:
         raise SettingError(f"job={c.option_name(job)}: find_explanation takes job=explain")
     _check_given(config)
     run = read_run(job.run)
+    if isinstance(run.config.sampling, c.ControlVariateSampling | c.ImportanceSampling):
+        raise SettingError(
+            f"job.run={job.run} has sampling={c.option_name(run.config.sampling)}, whose scenarios weigh differently, and "
+            "contributions are averages of scenarios that weigh alike: run the job again with sampling=plain"
+        )
     settings = replace(run.config, executor=config.executor, engine=_engine(job.engine) or run.config.engine)
     engine = engine_of(settings)
     given = build.inputs(settings)

@@ -41,6 +41,7 @@ from mcvar.moments import Moments
 from mcvar.tail import Tail, Worst
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Reader = Callable[[str, float, Ends], Estimate]
 
 
@@ -121,7 +122,7 @@ class Measures(Settings):
             At each level VaR, ES, their upper limits and their smoothed values, as far as they are asked for; then
             mean and std.
         """
-        found = self.parts(tail, moments)
+        found, _ = self.read(tail, moments, np.arange(len(moments.mean)))
         return self.settled(found, joint.largest(found))
 
     def notes(self, count: int, found: Sequence[Estimate]) -> list[str]:
@@ -139,20 +140,33 @@ class Measures(Settings):
         return said + pareto.notes(found)
 
     @np.errstate(over="ignore", invalid="ignore")  # the caller refuses what is not finite, by name
-    def parts(self, tail: Worst, moments: Moments, names: Sequence[str] | None = None) -> list[Estimate]:
+    def read(
+        self, tail: Worst, moments: Moments, rows: Ints, names: Sequence[str] | None = None
+    ) -> tuple[list[Estimate], Floats | None]:
         """The measures of some of the rows: as `measure`, but joint intervals by resampling are ended by `settled`.
 
-        `names` are those of the rows, for errors.
+        Parameters
+        ----------
+        rows : ndarray
+            Which of the book's they are.
+        names : sequence of str, optional
+            Theirs, for errors.
+
+        Returns
+        -------
+        list of Estimate
+        ndarray [R, K], optional
+            Weights of the worst losses, where scenarios weigh.
         """
         head = tail.head(self.depth(tail.count)) if self.whole else None
         found = []
-        for level, read in zip(self.levels, self._readers(tail, head, names), strict=True):
-            found += [read(name, self.confidence, self.ends) for name in ("var", "es")]
+        for level, each in zip(self.levels, self._readers(tail, head, names), strict=True):
+            found += [each(name, self.confidence, self.ends) for name in ("var", "es")]
             if self.upper is not None:
-                found += [self._limit(read(name, self.upper, self.upper_ends)) for name in ("var", "es")]
+                found += [self._limit(each(name, self.upper, self.upper_ends)) for name in ("var", "es")]
             if self.pareto and head is not None:
                 found += pareto.estimates(head, level, self.confidence, self.ends)
-        return [*found, *(make(moments, self.confidence, self.ends) for make in (mean, standard_deviation))]
+        return found + self._moments(moments), None
 
     def settled(self, found: Sequence[Estimate], largest: Sequence[Floats | None]) -> list[Estimate]:
         """The estimates of all rows, given the largest deviations over them (`mcvar.intervals.joint`)."""
@@ -167,6 +181,9 @@ class Measures(Settings):
                 ends = Ends.of(self.confidence, self.sides)
                 done.append(joint.settled(estimate, deviation, ends, self.rows))
         return done
+
+    def _moments(self, moments: Moments) -> list[Estimate]:
+        return [make(moments, self.confidence, self.ends) for make in (mean, standard_deviation)]
 
     def _ranks(self, count: int, level: float, ends: Ends, confidence: float) -> Bounds:
         match self.chosen:

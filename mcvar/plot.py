@@ -57,8 +57,14 @@ def _panel(panel: Axes, report: Report, r: int) -> None:
     tail = report.result.drawn[r]
     loss, count = tail.loss[0], tail.count
     shown = np.unique(np.geomspace(1, len(loss), 600).astype(int)) - 1  # enough for the eye, light as SVG
+    beyond = np.arange(1.0, len(loss) + 1) if tail.weight is None else np.cumsum(tail.weight[0])
     panel.step(
-        loss[shown], (shown + 1) / count, where="post", color=_INK, linewidth=1.4, label="probability of a larger loss"
+        loss[shown],
+        beyond[shown] / count,
+        where="post",
+        color=_INK,
+        linewidth=1.4,
+        label="probability of a larger loss",
     )
     for measure, colour, marker in (("var", _VAR, "o"), ("es", _ES, "D")):
         for at, estimate in enumerate(e for e in report.result.estimates if e.measure == measure):

@@ -54,7 +54,9 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
     worst = report.worst_rows(len(book.row))
     accounts = [r for r in worst if r < book.accounts][:rows]
     parents = [r for r in worst if r >= book.accounts][: rows // 2]
-    for section in (accounts, parents, [len(book.row) - 1]):
+    netted = len(book.row) - 1
+    measured = int((~np.isnan(var.value)).sum())
+    for section in (accounts, parents, [netted] if not isnan(var.value[netted]) else []):
         for r in section:
             cells = [escape(book.row[r])]
             if kinds:
@@ -68,12 +70,12 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
                 cells.append(book.currency[r])
             table.add_row(*cells, end_section=r == section[-1])
     console.print(table)
-    shown = accounts + parents
-    left_out = len(book.row) - 1 - len(shown)
-    console.print(
-        "* is the netted P&L of all accounts" + (f"; {left_out} more rows are in the files" if left_out else ""),
-        style="dim",
-    )
+    left_out = sum(r < netted for r in report.result.rows) - len(accounts + parents)
+    said = ["* is the netted P&L of all accounts"] if netted in report.result.rows else []
+    said += [f"{left_out} more rows are in the files"] if left_out else []
+    said += [f"{len(book.row) - measured} rows are not measured"] if measured < len(book.row) else []
+    if said:
+        console.print("; ".join(said), style="dim")
     for note in report.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     seconds, total = record["timings"]["simulation_seconds"], record["timings"]["total_seconds"]

@@ -70,7 +70,8 @@ class Report:
     def measures(self) -> pa.Table:
         """`account, measure, level, value, stderr, low, high, confidence, method, currency`; a row an estimate.
 
-        Null: an end that a one-sided interval has not, the error of an upper limit, a fit that failed.
+        Null: an end that a one-sided interval has not, the error of an upper limit, a fit that failed, a row that was
+        not run.
         """
         rows, estimates = len(self.book.row), self.result.estimates
 
@@ -90,18 +91,19 @@ class Report:
         )
 
     def tail(self) -> pa.Table:
-        """`account, rank (1 = worst), loss, scenario, weight`."""
-        tail = self.result.tail
+        """`account, rank (1 = worst), loss, scenario, weight` of the rows that were run; weights are 1 on average."""
+        tail, names = self.result.tail, [self.book.row[r] for r in self.result.rows]
         rows, depth = tail.loss.shape
+        weight = np.ones(tail.loss.shape) if tail.weight is None else tail.weight
         return pa.table(
             {
                 "account": pa.DictionaryArray.from_arrays(
-                    np.repeat(np.arange(rows, dtype=np.int32), depth), pa.array(self.book.row)
+                    np.repeat(np.arange(rows, dtype=np.int32), depth), pa.array(names)
                 ),
                 "rank": np.tile(np.arange(1, depth + 1), rows),
                 "loss": tail.loss.reshape(-1),
                 "scenario": tail.scenario.reshape(-1),
-                "weight": np.ones(rows * depth),
+                "weight": weight.reshape(-1),
             }
         )
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Optional
+
+# OmegaConf reads these annotations: it knows Optional[...], not the newer `... | None` everywhere.
+# ruff: noqa: UP045
 
 
 @dataclass
@@ -29,4 +33,28 @@ class StratifiedSampling(SamplingConfig):
     strata: int = 64
 
 
-SAMPLINGS: dict[str, type] = {"plain": PlainSampling, "sobol": SobolSampling, "stratified": StratifiedSampling}
+@dataclass
+class ControlVariateSampling(SamplingConfig):
+    """Independent scenarios, which weigh for each row by where its delta-gamma approximation is, whose law is known."""
+
+
+@dataclass
+class ImportanceSampling(SamplingConfig):
+    """Scenarios drawn where the losses of some accounts are near their VaR, by their delta-gamma approximation.
+
+    `accounts`: rows that are measured, parents and * included; the others are null. `level`: of the VaR that is
+    aimed at; None: the highest of measure.levels. `post_stratified`: weigh by the approximation's strata, too.
+    """
+
+    accounts: list[str] = field(default_factory=list)
+    level: Optional[float] = None
+    post_stratified: bool = True
+
+
+SAMPLINGS: dict[str, type] = {
+    "plain": PlainSampling,
+    "sobol": SobolSampling,
+    "stratified": StratifiedSampling,
+    "control_variate": ControlVariateSampling,
+    "importance": ImportanceSampling,
+}

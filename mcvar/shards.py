@@ -1,8 +1,8 @@
 """Split, map, merge: an engine's P&L of many scenarios becomes a tail and moments.
 
 Chunks of scenarios are mapped over threads (numpy, BLAS and scipy release the interpreter lock)
-and taken in again in scenario order. Moments are kept per absolute block of `SHARD` scenarios and
-merged in block order. So the result has the same bits for any chunk size and any number of workers.
+and taken in again in scenario order. Moments are kept per block of `SHARD` scenarios and merged in
+block order. So the result has the same bits for any chunk size and any number of workers.
 """
 
 from __future__ import annotations
@@ -30,9 +30,16 @@ T = TypeVar("T")
 
 
 def simulate(
-    engine: Engine, count: int, depth: int, *, workers: int = 1, chunk: int = CHUNK, progress: Progress | None = None
+    engine: Engine,
+    count: int,
+    depth: int,
+    *,
+    start: int = 0,
+    workers: int = 1,
+    chunk: int = CHUNK,
+    progress: Progress | None = None,
 ) -> tuple[Tail, Moments]:
-    """Run scenarios 0 to `count` and keep the `depth` worst losses and the moments of every row.
+    """Run `count` scenarios from `start` on and keep the `depth` worst losses and the moments of every row.
 
     Parameters
     ----------
@@ -41,6 +48,8 @@ def simulate(
         N.
     depth : int
         K <= N.
+    start : int
+        The first scenario; the tail has the scenarios' own numbers.
     workers : int
         Threads.
     chunk : int
@@ -60,29 +69,29 @@ def simulate(
         raise SettingError(f"the chunk is {chunk}: it must be a multiple of {BLOCK} that divides {SHARD}")
     collector = Collector(engine.rows, depth, chunk, expected=count)
     with _one_blas_thread():
-        moments = _collect(engine, count, collector, workers, chunk, progress)
+        moments = _collect(engine, start, count, collector, workers, chunk, progress)
         if not collector.complete:  # the pilot of some row was far off: once more without it
             collector = Collector(engine.rows, depth, chunk)
-            _collect(engine, count, collector, workers, chunk, None)
+            _collect(engine, start, count, collector, workers, chunk, None)
     return collector.tail(), moments
 
 
 def _collect(
-    engine: Engine, count: int, collector: Collector, workers: int, chunk: int, progress: Progress | None
+    engine: Engine, start: int, count: int, collector: Collector, workers: int, chunk: int, progress: Progress | None
 ) -> Moments:
-    """Fill the collector from scenarios 0 to `count`; returns the moments of the loss."""
+    """Fill the collector from `count` scenarios from `start` on; returns the moments of the loss."""
     merged: Moments | None = None
     shard: Moments | None = None
 
-    def task(start: int) -> tuple[Candidates, list[Moments]]:
-        loss = engine.pnl(start, min(start + chunk, count))
+    def task(first: int) -> tuple[Candidates, list[Moments]]:
+        loss = engine.pnl(first, min(first + chunk, start + count))
         np.subtract(0.0, loss, out=loss)  # not the negative: that of 0 would be -0
         tiles = [Moments.of(loss[:, at : at + BLOCK]) for at in range(0, loss.shape[1], BLOCK)]
-        return Candidates.of(loss, start, collector.threshold), tiles
+        return Candidates.of(loss, first, collector.threshold), tiles
 
-    for start, (found, tiles) in _in_order(task, range(0, count, chunk), workers):
+    for first, (found, tiles) in _in_order(task, range(start, start + count, chunk), workers):
         collector.add(found)
-        if start % SHARD == 0:
+        if (first - start) % SHARD == 0:
             merged, shard = _join(merged, shard), None
         for tile in tiles:
             shard = _join(shard, tile)

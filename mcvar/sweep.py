@@ -115,14 +115,22 @@ def row_bytes(total: int, spans: Spans, margin: float = MARGIN) -> int:
 
 
 def sweep(
-    engine: Device, count: int, spans: Spans, *, margin: float = MARGIN, progress: Callable[[int], None] | None = None
+    engine: Device,
+    count: int,
+    spans: Spans,
+    *,
+    start: int = 0,
+    margin: float = MARGIN,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[KeptTail, Moments, NDArray[np.int64]]:
-    """Run scenarios 0 to `count`.
+    """Run `count` scenarios from `start` on.
 
     Parameters
     ----------
     spans : sequence of (int, int)
         First and last of the ranks that are wanted.
+    start : int
+        The first scenario; the tail has the scenarios' own numbers.
     margin : float
         Standard errors of the pilot; infinite: no pilot, everything is kept.
     progress : callable, optional
@@ -137,11 +145,12 @@ def sweep(
         Rows of which a wanted rank is not there: to be run again with a wider margin.
     """
     first = min(count, PILOT)
-    opening, powers = _run(engine, first, [(1, first)], Bounds.all(engine.rows), first, np.zeros(engine.rows))
+    everything = Bounds.all(engine.rows)
+    opening, powers = _run(engine, start, first, [(1, first)], everything, first, np.zeros(engine.rows))
     pivot = powers[0, :, 0] / first
-    bounds, capacity = _bounds(engine, count, spans, margin, pivot, opening)
+    bounds, capacity = _bounds(engine, start, count, spans, margin, pivot, opening)
     del opening  # its memory is wanted
-    tail, powers = _run(engine, count, spans, bounds, capacity, pivot, progress)
+    tail, powers = _run(engine, start, count, spans, bounds, capacity, pivot, progress)
     moments: Moments | None = None
     for k, sums in enumerate(powers):
         part = Moments.of_powers(min(SHARD, count - k * SHARD), pivot, sums)
@@ -152,6 +161,7 @@ def sweep(
 
 def _run(
     engine: Device,
+    start: int,
     count: int,
     spans: Spans,
     bounds: Bounds,
@@ -163,26 +173,27 @@ def _run(
     kept = Kept(engine, bounds, capacity, pivot)
     powers = []
     batch = SHARD if progress is not None else _SHARDS * SHARD
-    for start in range(0, count, batch):
-        stop = min(start + batch, count)
-        powers.append(kept.screen(start, stop, SHARD))
+    for at in range(start, start + count, batch):
+        stop = min(at + batch, start + count)
+        powers.append(kept.screen(at, stop, SHARD))
         if progress is not None:
-            progress(stop - start)
+            progress(stop - at)
     kept.sort()
     return KeptTail(kept, spans, count), np.concatenate(powers)
 
 
 def _bounds(
-    engine: Device, count: int, spans: Spans, margin: float, pivot: Floats, opening: KeptTail
+    engine: Device, start: int, count: int, spans: Spans, margin: float, pivot: Floats, opening: KeptTail
 ) -> tuple[Bounds, int]:
-    """Between which losses the spans of a run of `count` scenarios will lie, and room for what is there."""
+    """Between which losses the spans of `count` scenarios from `start` on will lie, and room for what is there."""
     plan = _Pilot.of(count, spans, margin)
     if not plan.count:
         return Bounds.all(engine.rows, windows=len(spans)), plan.capacity
     pilot = opening
     if plan.count > opening.count:
         inner = [(rank, rank) for rank in plan.ranks]
-        pilot, _ = _run(engine, plan.count, inner, *_bounds(engine, plan.count, inner, margin, pivot, opening), pivot)
+        between = _bounds(engine, start, plan.count, inner, margin, pivot, opening)
+        pilot, _ = _run(engine, start, plan.count, inner, *between, pivot)
     stretch = count / plan.count
     shape = (len(spans), engine.rows)
     low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
@@ -190,9 +201,10 @@ def _bounds(
     for w, (below, above) in enumerate(zip(plan.low, plan.high, strict=True)):
         if below:
             loss, at = pilot.part(below, below, below)
-            low[w], low_at[w] = loss[:, 0], np.ceil((at[:, 0] + 1) * stretch)
+            low[w], low_at[w] = loss[:, 0], start + np.ceil((at[:, 0] - start + 1) * stretch)
         if above:
             loss, at = pilot.part(above, above, above)
             lost = at[:, 0] < 0  # by the pilot: no bound
-            high[w], high_at[w] = np.where(lost, np.inf, loss[:, 0]), np.floor(at[:, 0] * stretch)
+            high[w] = np.where(lost, np.inf, loss[:, 0])
+            high_at[w] = start + np.floor((at[:, 0] - start) * stretch)
     return Bounds(low, low_at, high, high_at), plan.capacity

@@ -6,9 +6,9 @@ scenarios merge into the tail of both, in any order: ties go to the lower scenar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,18 +61,21 @@ class Tail:
     scenario : ndarray [R, K]
     count : int
         N, the scenarios seen.
+    weight : ndarray [R, K], optional
+        Of the scenarios, of mean 1 over all of them; default: all alike.
 
     Examples
     --------
     >>> a = Tail.of(np.array([[1.0, 5.0, 3.0]]), 0, depth=2)
     >>> b = Tail.of(np.array([[4.0, 2.0, 6.0]]), 3, depth=2)
     >>> a.merge(b).loss.tolist(), a.merge(b).scenario.tolist(), a.merge(b).count
-    ([[6.0, 5.0]], [[5, 1]], 6)
+    ([[6.0, 5.0, 4.0]], [[5, 1, 3]], 6)
     """
 
     loss: Floats
     scenario: Ints
     count: int
+    weight: Floats | None = None
 
     @classmethod
     def of(cls, loss: Floats, start: int, depth: int) -> Tail:
@@ -97,28 +100,56 @@ class Tail:
 
     def head(self, depth: int) -> Tail:
         """See `Worst.head`."""
-        return Tail(self.loss[:, :depth].copy(), self.scenario[:, :depth].copy(), self.count)
+        return self._each(lambda values: values[:, :depth].copy())
 
     def row(self, r: int) -> Tail:
         """See `Worst.row`."""
-        return Tail(self.loss[r, None], self.scenario[r, None], self.count)
+        return self._each(lambda values: values[r, None])
+
+    def take(self, rows: Ints) -> Tail:
+        """Some of the rows, in that order."""
+        return self._each(lambda values: values[rows])
 
     def merge(self, other: Tail) -> Tail:
         """The tail of the scenarios of both, as deep as it is exact.
 
-        That is the depth of the shallower; one that holds all of its scenarios sets no limit.
+        What a tail has cut off comes after its last kept loss in the order (loss descending, scenario ascending). So
+        all is known down to the worse of the two last ones; of rows that are known to different depths, all are cut
+        to the least. A tail that holds all of its scenarios sets no limit. Weights are of one tail, and not kept.
         """
-        cut = [tail.loss.shape[1] for tail in (self, other) if tail.loss.shape[1] < tail.count]
-        depth = min(cut, default=self.count + other.count)
-        loss = np.concatenate([self.loss, other.loss], axis=1)
-        scenario = np.concatenate([self.scenario, other.scenario], axis=1)
-        return Tail(*_worst(loss, scenario, depth), count=self.count + other.count)
+        own, others = self.loss.shape[1], other.loss.shape[1]
+        loss, scenario, order = _merged(
+            np.concatenate([self.loss, other.loss], axis=1), np.concatenate([self.scenario, other.scenario], axis=1)
+        )
+        depth = own + others
+        for tail, kept, last in ((self, own, own - 1), (other, others, own + others - 1)):
+            if kept == 0 < tail.count:
+                depth = 0
+            elif kept < tail.count:
+                depth = int((order == last).argmax(axis=1).min(initial=depth - 1)) + 1
+        return Tail(loss[:, :depth].copy(), scenario[:, :depth].copy(), self.count + other.count)
 
     @staticmethod
     def stack(parts: Sequence[Tail]) -> Tail:
         """Tails of different rows in the same scenarios, one above the other."""
         loss, scenario = (np.concatenate([getattr(p, name) for p in parts]) for name in ("loss", "scenario"))
-        return Tail(loss, scenario, parts[0].count)
+        weights = [p.weight for p in parts if p.weight is not None]
+        return Tail(loss, scenario, parts[0].count, np.concatenate(weights) if weights else None)
+
+    def _each(self, part: Callable[[NDArray[Any]], NDArray[Any]]) -> Tail:
+        weight = None if self.weight is None else part(self.weight)
+        return Tail(part(self.loss), part(self.scenario), self.count, weight)
+
+
+def _merged(loss: Floats, scenario: Ints) -> tuple[Floats, Ints, Ints]:
+    """Rows that are two sorted pieces, sorted, and their order: in linear time but for equal losses out of turn."""
+    order = np.argsort(-loss, axis=1, kind="stable")
+    loss, scenario = np.take_along_axis(loss, order, axis=1), np.take_along_axis(scenario, order, axis=1)
+    turned = (loss[:, 1:] == loss[:, :-1]) & (scenario[:, 1:] < scenario[:, :-1])
+    for r in np.flatnonzero(turned.any(axis=1)):
+        again = np.lexsort((scenario[r], -loss[r]))
+        loss[r], scenario[r], order[r] = loss[r, again], scenario[r, again], order[r, again]
+    return loss, scenario, order
 
 
 def _worst(loss: Floats, scenario: Ints, depth: int) -> tuple[Floats, Ints]:

@@ -21,11 +21,12 @@ ORDER = [
     {"market"}, {"currencies", "pillars", "instruments"}, {"draft"}, {"families", "dividends", "quotes"},
     {"term_checks"}, {"terms"}, {"book"}, {"models"},
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"intervals"},
-    {"measures", "provenance"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen"}, {"jobs"},
+    {"measures", "provenance"}, {"until"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen"}, {"jobs"},
     {"market_config", "model_config", "model_settings", "sampling_config", "fit"},
-    {"config"}, {"io", "regime"}, {"build_market", "build_fit"}, {"build_past"}, {"build_model"}, {"build"},
+    {"calibrate_config"}, {"config"}, {"schemes"}, {"io", "regime"}, {"build_market", "build_fit"}, {"build_past"}, {"build_model"}, {"build"},
     {"report"}, {"api", "render"}, {"plot", "fit_report", "moves_report", "greeks_report", "finished"},
-    {"explain_report"}, {"render_models", "render_explain"}, {"cli"},
+    {"explain_report", "calibrate_request"}, {"calibrate_report"},
+    {"render_models", "render_explain", "render_calibration", "plot_calibration"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.
@@ -50,7 +51,7 @@ P_AND_L = {
     "precision",
     "engines",
 }
-READERS = {"tail", "moments", "intervals", "measures", "backtest"}
+READERS = {"tail", "moments", "intervals", "measures", "until", "backtest"}
 MEETING = {"shards", "sweep", "reduction", "rescreen", "memory", "jobs"}
 CORE = (
     P_AND_L | READERS | MEETING | {"errors", "philox", "columns", "history", "correlation", "estimators", "provenance"}

@@ -94,8 +94,37 @@ def test_merging_in_any_order(values: list[int], cuts: list[int], depths: list[i
     while len(parts) > 1:  # any two at a time
         order.shuffle(parts)
         parts.append(parts.pop().merge(parts.pop()))
-    # Below the depth of a part that dropped losses nothing is known; a part that holds all of its own is no limit.
-    assert_is(parts[0], loss, min((depth for (a, b), depth in spans if depth < b - a), default=len(values)))
+    merged = parts[0]
+    depth = merged.loss.shape[1]
+    assert_is(merged, loss, depth)
+    # What a part dropped comes after its last kept loss: a row is known down to the worst of these. Rows that are
+    # known to different depths are cut to the least at each merge, but never above the shallowest of the parts.
+    cut = [(a, b, k) for (a, b), k in spans if k < b - a]
+    known = [_known(row, cut) for row in loss]
+    assert min((k for _, _, k in cut), default=len(values)) <= depth <= min(known)
+
+
+def _known(row: Floats, cut: list[tuple[int, int, int]]) -> int:
+    """How many losses come no later than the worst of the last that are kept of the pieces."""
+    order = sorted(range(len(row)), key=lambda n: (-row[n], n))
+    last = [sorted(range(a, b), key=lambda n: (-row[n], n))[k - 1] for a, b, k in cut]
+    return min((order.index(n) + 1 for n in last), default=len(row))
+
+
+@given(
+    values=st.lists(st.integers(-3, 3), min_size=2, max_size=40),
+    cut=st.integers(1, 39),
+    depths=st.tuples(st.integers(1, 12), st.integers(1, 12)),
+)
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_a_merge_is_as_deep_as_it_is_known(values: list[int], cut: int, depths: tuple[int, int]) -> None:
+    loss = np.array([values], dtype=float)
+    cut = min(cut, len(values) - 1)
+    edges = [(0, cut, depths[0]), (cut, len(values), depths[1])]
+    parts = [Tail.of(loss[:, a:b], a, k) for a, b, k in edges]
+    depth = _known(loss[0], [(a, b, k) for a, b, k in edges if k < b - a])
+    assert_is(parts[0].merge(parts[1]), loss, depth)
+    assert_is(parts[1].merge(parts[0]), loss, depth)  # the later first: equal losses still go to the lower scenario
 
 
 def test_a_merge_claims_no_more_than_it_knows() -> None:
@@ -103,6 +132,23 @@ def test_a_merge_claims_no_more_than_it_knows() -> None:
     shallow = Tail.of(np.array([[9.0, 8.0, 7.0]]), 0, depth=2)
     deep = Tail.of(np.array([[5.0, 4.0, 3.0, 2.0]]), 3, depth=3)
     assert shallow.merge(deep).loss.tolist() == deep.merge(shallow).loss.tolist() == [[9.0, 8.0]]
+
+
+def test_a_merge_is_deeper_than_the_shallower_of_its_parts() -> None:
+    # All that the shallow tail dropped is below 7; the deep one has more beyond that.
+    shallow = Tail.of(np.array([[9.0, 8.0, 7.0, 1.0], [4.0, 3.0, 2.0, 1.0]]), 0, depth=3)
+    deep = Tail.of(np.array([[8.5, 7.5, 6.0, 5.0], [1.0, 9.0, 8.0, 7.0]]), 4, depth=3)
+    merged = shallow.merge(deep)
+    assert merged.loss.tolist() == [[9.0, 8.5, 8.0], [9.0, 8.0, 7.0]]  # the second row is known down to 7 only
+    assert merged.scenario.tolist() == [[0, 4, 1], [5, 6, 7]]
+    assert shallow.row(0).merge(deep.row(0)).loss.tolist() == [[9.0, 8.5, 8.0, 7.5, 7.0]]
+
+
+def test_a_tail_that_keeps_nothing_says_nothing() -> None:
+    nothing = Tail.of(np.array([[9.0, 8.0]]), 0, depth=0)
+    assert nothing.merge(Tail.of(np.array([[5.0]]), 2, depth=1)).loss.shape == (1, 0)
+    none = Tail(np.zeros((0, 2)), np.zeros((0, 2), np.int64), 5)
+    assert len(none.merge(none).loss) == 0
 
 
 def test_stacked_rows() -> None:

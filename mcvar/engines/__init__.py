@@ -40,6 +40,10 @@ class Engine(Protocol):
         """Held instruments that expire inside the horizon."""
         ...
 
+    def redrawn(self, scenarios: Scenarios) -> Engine:
+        """The same for other draws of the same law: another seed, count or way of sampling."""
+        ...
+
     def pnl(self, start: int, stop: int) -> NDArray[np.float64]:
         """P&L of every row in scenarios [start, stop), each in the row's currency, [R, stop - start]."""
         ...
@@ -77,6 +81,13 @@ class EngineChoice:
     def device_name(self) -> str | None:
         """The GPU; None without one."""
         return getattr(self.launcher, "device_name", None)
+
+    @property
+    def doubled(self) -> EngineChoice:
+        """The same in double precision."""
+        if self.precision is Precision.fp64:
+            return self
+        return EngineChoice(self.name, Precision.fp64, self.exact)
 
     def make(
         self,

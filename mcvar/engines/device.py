@@ -14,6 +14,7 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,15 @@ class Device:
             self.held[name] = launcher.empty(real.itemsize * count)
             self.work[name] = self.held[name].pointer
         self.work["width"] = size
+
+    def redrawn(self, scenarios: Scenarios) -> Device:
+        """See `Engine.redrawn`; both share the work space, so one runs at a time."""
+        other = copy(self)
+        other.reference, other.scenarios = self.reference.redrawn(scenarios), scenarios
+        other.held, other.plan = dict(self.held), self.plan.copy()
+        other.plan["law"] = np.zeros((), dtype=other.plan["law"].dtype)
+        other._fill(other.plan["law"], law_columns(scenarios, self.axes))
+        return other
 
     @property
     def rows(self) -> int:

@@ -13,6 +13,7 @@ ever exists.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,12 @@ class Reference:
         self.base = book.quantity @ self.value_0  # [R]
         self._foreign = [r for r, (up, down) in enumerate(book.convert) if (up, down) != (-1, -1)]
         _check_values(book, self.value_0)
+
+    def redrawn(self, scenarios: Scenarios) -> Reference:
+        """See `Engine.redrawn`."""
+        other = copy(self)
+        other.scenarios = scenarios
+        return other
 
     @property
     def rows(self) -> int:

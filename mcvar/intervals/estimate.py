@@ -106,6 +106,26 @@ class Estimate:
             deviation=deviation,
         )  # fmt: skip
 
+    def over(self, rows: NDArray[np.int64], count: int) -> Estimate:
+        """The estimate of `count` rows, of which these are some: there is none of the others.
+
+        Examples
+        --------
+        >>> two = Estimate("var", 0.99, *(np.ones(2),) * 4, confidence=0.95, method="order statistics")
+        >>> two.over(np.array([0, 2]), 3).value.tolist()
+        [1.0, nan, 1.0]
+        """
+
+        def placed(values: Floats) -> Floats:
+            whole = np.full((count, *values.shape[1:]), np.nan)
+            whole[rows] = values
+            return whole
+
+        return replace(
+            self, value=placed(self.value), stderr=placed(self.stderr), low=placed(self.low), high=placed(self.high),
+            deviation=None if self.deviation is None else placed(self.deviation),
+        )  # fmt: skip
+
     @staticmethod
     def stack(parts: Sequence[Estimate]) -> Estimate:
         """The same measure of further rows, one after another."""

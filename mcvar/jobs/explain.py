@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mcvar.book import Book
-from mcvar.engines import Device, EngineChoice, Precision, Reference
+from mcvar.engines import Device, EngineChoice, Reference
 from mcvar.engines.levels import Levels, ratio
 from mcvar.engines.rows import Rows
 from mcvar.errors import SettingError
@@ -232,10 +232,7 @@ class Account:
             convert=np.tile(book.convert[self.row] if foreign else np.array([-1, -1]), (rows, 1)),
             kind=("",) * rows,
         )
-        engine = self.engine
-        if engine.precision is not Precision.fp64:
-            engine = EngineChoice(engine.name, Precision.fp64, engine.exact)
-        return engine.make(self.market, small, scenarios or self.scenarios, self.decay)
+        return self.engine.doubled.make(self.market, small, scenarios or self.scenarios, self.decay)
 
 
 def _settled(loss: Floats, gross: float) -> Floats:

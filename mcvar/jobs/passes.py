@@ -18,6 +18,7 @@ from mcvar.shards import Progress, simulate
 from mcvar.sweep import MARGIN, Spans, row_bytes, sweep
 from mcvar.tail import Worst
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _WIDER = 4.0  # how much wider the margin of a row that has to run again
 _NONE = np.zeros(0, dtype=np.int64)
@@ -41,14 +42,9 @@ class Pass:
     doubled: bool = False
 
 
-def first_passes(rows: int, plan: Plan) -> list[Pass]:
+def first_passes(rows: Ints, plan: Plan) -> list[Pass]:
     """All rows, as many at once as the plan says."""
-    return [Pass(np.arange(at, min(at + plan.rows, rows)), MARGIN) for at in range(0, rows, plan.rows)]
-
-
-def in_precision(engine: EngineChoice, each: Pass) -> EngineChoice:
-    """The engine of a pass."""
-    return EngineChoice(engine.name, Precision.fp64, engine.exact) if each.doubled else engine
+    return [Pass(rows[at : at + plan.rows], MARGIN) for at in range(0, len(rows), plan.rows)]
 
 
 @dataclass(frozen=True)
@@ -61,12 +57,15 @@ class Measured:
         Rows of which the pilot was off: a wanted rank is not in the tail.
     unsettled : ndarray
         Rows that single precision cannot put in order.
+    weight : ndarray [R, K], optional
+        Of the worst losses, where scenarios weigh.
     """
 
     tail: Worst
     estimates: list[Estimate]
     missed: Ints
     unsettled: Ints
+    weight: Floats | None = None
 
     @property
     def failed(self) -> Ints:
@@ -96,7 +95,8 @@ def measured(
     """
     if not isinstance(made, Device):
         found, moments = simulate(made, count, plan.depth, workers=plan.workers, chunk=plan.chunk, progress=progress)
-        return Measured(found, asked.parts(found, moments, made.book.row), _NONE, _NONE)
+        estimates, weight = asked.read(found, moments, each.rows, made.book.row)
+        return Measured(found, estimates, _NONE, _NONE, weight)
     spans = plan.spans if np.isfinite(each.margin) else whole(plan)
     screened, moments, missed = sweep(made, count, spans, margin=each.margin, progress=progress)
     tail: Worst = screened
@@ -106,11 +106,11 @@ def measured(
         if engine.precision is Precision.mixed:
             rescreened, unsettled = Rescreened.of(screened, exact, asked.wanted(count), bound)
             tail, bound = rescreened, rescreened.bound
-    estimates = asked.parts(tail, moments, made.book.row)
+    estimates, weight = asked.read(tail, moments, each.rows, made.book.row)
     if engine.precision is not Precision.fp64:
         method = "double precision" if each.doubled else f"audit of {min(count, AUDIT)} scenarios"
         estimates.append(certain("fp32_bound", bound, asked.confidence, method))
-    return Measured(tail, estimates, missed, np.setdiff1d(unsettled, missed))
+    return Measured(tail, estimates, missed, np.setdiff1d(unsettled, missed), weight)
 
 
 def again(each: Pass, found: Measured, count: int, plan: Plan) -> list[Pass]:

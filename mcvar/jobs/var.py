@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from mcvar.engines import Device, EngineChoice
 from mcvar.engines.levels import ratio
 from mcvar.errors import McvarError
 from mcvar.intervals import joint
-from mcvar.jobs.passes import Measured, again, doubled_passes, first_passes, in_precision, measured, whole
+from mcvar.jobs.passes import Measured, again, doubled_passes, first_passes, measured, whole
 from mcvar.market import Market
 from mcvar.measures import Estimate, Measures
 from mcvar.memory import EXACT_WIDTH, Plan
@@ -35,9 +36,12 @@ class VarResult:
     Parameters
     ----------
     estimates : list of Estimate
-        VaR and ES at each level, mean and std, and in single precision the bound on its error; arrays are [R].
+        VaR and ES at each level, mean and std, and in single precision the bound on its error; arrays are [R], NaN in
+        rows that were not run.
     tail : Tail
-        The `keep` worst losses of every row.
+        The `keep` worst losses of every row that was run.
+    rows : ndarray
+        These rows, ascending.
     drawn : dict of int to Tail
         The whole tails of the worst rows, for pictures; empty where memory is too short for them.
     settling : int
@@ -50,6 +54,7 @@ class VarResult:
 
     estimates: list[Estimate]
     tail: Tail
+    rows: NDArray[np.int64]
     drawn: dict[int, Tail]
     settling: int
     seconds: float
@@ -70,6 +75,7 @@ def run(
     engine: EngineChoice = _NUMPY,
     keep: int = 1000,
     draw: int = 4,
+    rows: NDArray[np.int64] | None = None,
     progress: Progress | None = None,
 ) -> VarResult:
     """Simulate, revalue, reduce.
@@ -89,20 +95,23 @@ def run(
         What makes the P&L.
     keep, draw : int
         Losses a row in the result's tail; rows whose whole tail is kept.
+    rows : ndarray, optional
+        Rows of the book that are run, ascending; default: all.
     progress : callable, optional
         Called with the number of scenarios done since the last call.
     """
     start = time.perf_counter()
-    asked = (asked or Measures(tuple(levels), confidence)).over(len(book.row), scenarios.seed)
+    rows = np.arange(len(book.row)) if rows is None else rows
+    asked = (asked or Measures(tuple(levels), confidence)).over(len(rows), scenarios.seed)
     preparation, revaluations, settling = 0.0, 0, 0
     found: list[_Block] = []
-    waiting = first_passes(len(book.row), plan)
+    waiting = first_passes(rows, plan)
     planned = len(waiting)
     advance = _in_scenarios(progress, planned)
     unsettled: list[NDArray[np.int64]] = []
     while waiting:
         each = waiting.pop(0)
-        chosen = in_precision(engine, each)
+        chosen = engine.doubled if each.doubled else engine
         began = time.perf_counter()
         width = plan.chunk // 2 if each.doubled else plan.chunk
         made = chosen.make(market, take_rows(book, each.rows), scenarios, decay, width=width)
@@ -123,13 +132,14 @@ def run(
         found.append(_read(result, each.rows, market, book, keep, draw if plan.form == "full" else 0))
         del made, exact, result  # the memory is wanted for the next rows
     blocks = _in_row_order(found)
-    worst = severity(highest(blocks.estimates).value.tolist(), market, book)
+    worst = severity(highest(blocks.estimates).value.tolist(), market, book, rows)
     drawn = {r: tail for block in found for r, tail in block.drawn.items()}
     if plan.form == "window":
         drawn = _whole_tails(_worst(worst, book, draw), engine, market, book, scenarios, decay, plan)
     return VarResult(
-        estimates=asked.settled(blocks.estimates, blocks.largest),
+        estimates=[e.over(rows, len(book.row)) for e in asked.settled(blocks.estimates, blocks.largest)],
         tail=blocks.tail,
+        rows=rows,
         drawn={r: drawn[r] for r in _worst({r: worst[r] for r in drawn}, book, draw)},
         settling=settling,
         seconds=time.perf_counter() - start - preparation,
@@ -157,7 +167,7 @@ def _whole_tails(
     if not rows or plan.fixed + len(rows) * row_bytes(count, spans) > plan.budget:
         return {}
     if engine.precision is Precision.mixed:
-        engine = EngineChoice(engine.name, Precision.fp64, engine.exact)
+        engine = engine.doubled
     made = engine.make(market, take_rows(book, np.array(rows)), scenarios, decay, width=plan.chunk // 2)
     assert isinstance(made, Device)  # only kernels keep windows
     tail, _, missed = sweep(made, count, spans)
@@ -184,8 +194,11 @@ def _read(result: Measured, rows: NDArray[np.int64], market: Market, book: Book,
     _check_finite(estimates, book, rows)
     drawn = _worst(severity(highest(estimates).value.tolist(), market, book, rows), book, draw)
     place = {int(r): int(at) for r, at in zip(rows, good, strict=True)}
-    tail = Tail(head.loss[good], head.scenario[good], head.count)
+    weight = None if result.weight is None else result.weight[good]
+    tail = Tail(head.loss[good], head.scenario[good], head.count, None if weight is None else weight[:, :keep])
     whole = {r: result.tail.row(place[r]) for r in drawn}
+    if result.weight is not None:
+        whole = {r: replace(part, weight=result.weight[place[r], None]) for r, part in whole.items()}
     return _Block(rows, joint.stripped(estimates), tail, whole, joint.largest(estimates))
 
 
@@ -193,8 +206,7 @@ def _in_row_order(found: Sequence[_Block]) -> _Block:
     order = np.argsort(np.concatenate([block.rows for block in found]))
     tail = Tail.stack([block.tail for block in found])
     estimates = [Estimate.stack(parts).take(order) for parts in zip(*(b.estimates for b in found), strict=True)]
-    tail = Tail(tail.loss[order], tail.scenario[order], tail.count)
-    return _Block(order, estimates, tail, {}, joint.merged([block.largest for block in found]))
+    return _Block(order, estimates, tail.take(order), {}, joint.merged([block.largest for block in found]))
 
 
 def _in_scenarios(progress: Progress | None, passes: int) -> Progress | None:
@@ -214,7 +226,7 @@ def _in_scenarios(progress: Progress | None, passes: int) -> Progress | None:
 def _check_finite(estimates: Sequence[Estimate], book: Book, rows: NDArray[np.int64]) -> None:
     for e in estimates:
         finite = ~(np.isinf(e.value) | np.isinf(e.stderr) | np.isinf(e.low) | np.isinf(e.high))
-        if e.measure in ("var", "es", "mean", "std"):  # of others, NaN says that there is none
+        if e.measure in ("var", "es", "mean", "std") and not np.isnan(e.value).all():  # else NaN says: there is none
             finite &= ~(np.isnan(e.value) | np.isnan(e.stderr))
         bad = np.flatnonzero(~finite)
         if len(bad):
@@ -228,11 +240,10 @@ def _check_finite(estimates: Sequence[Estimate], book: Book, rows: NDArray[np.in
 def severity(
     var: Sequence[float], market: Market, book: Book, rows: NDArray[np.int64] | None = None
 ) -> dict[int, float]:
-    """VaR [of `rows`, default all] in the run's currency, to rank rows by; the netted row is left out."""
+    """VaR [of `rows`, default all] in the run's currency, to rank rows by; the netted row and NaN are left out."""
     at = range(len(book.row)) if rows is None else rows.tolist()
     worth = {r: float(v) * float(ratio(market.factors.level, *book.convert[r])) for r, v in zip(at, var, strict=True)}
-    worth.pop(len(book.row) - 1, None)
-    return worth
+    return {r: value for r, value in worth.items() if r < len(book.row) - 1 and not isnan(value)}
 
 
 def highest(estimates: Sequence[Estimate], measure: str = "var") -> Estimate:

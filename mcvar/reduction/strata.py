@@ -123,12 +123,15 @@ class Strata:
             weight = self.probability * (count.sum(axis=1, keepdims=True) / count)
         return np.take_along_axis(np.where(count > 0, weight, 0.0), self.index, axis=1)
 
-    def mean(self, value: Floats, level: float | None = None, without: int | None = None) -> tuple[Floats, Floats]:
+    def mean(
+        self, value: Floats, level: float | None = None, without: int | None = None, own: Ints | None = None
+    ) -> tuple[Floats, Floats]:
         """The stratified mean of values [R, K] that are 0 outside the tail, and its variance, [R] each.
 
         sum of p_h m_h and sum of p_h^2 s_h^2 / n_h, m_h and s_h the mean and standard deviation in stratum h (Cochran
         1977, 5.4). With a control x of that level, m_h and s_h are of value - b x, and b E[x] is added; b is the
-        regression within strata. Values of section `without` must be 0.
+        regression within strata. The mean alone is that of all sections but `without`, where those of the tail are
+        given as `own` [R, K]; b stays that of the whole sample.
         """
         # Sums over each stratum: of values, of their squares and their products with x, of x and its square.
         number = self.count.sum(axis=0)
@@ -148,6 +151,7 @@ class Strata:
                 x = x - control.first[without]
         if without is not None:
             number = number - self.count[without]
+            y = self._sums(np.where(own == without, 0.0, value))
         means = np.divide(y - slope[:, None] * x, number, out=np.zeros(n.shape), where=number > 0)
         variance = (self.probability**2 * np.maximum(within, 0.0) / (n * (n - 1))).sum(axis=1)
         return (self.probability * means).sum(axis=1) + slope * expected, variance

@@ -24,10 +24,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
+from scipy.special import stdtrit
 
 from mcvar.errors import CapacityError, SettingError
-from mcvar.measures import Estimate, exact
+from mcvar.intervals.estimate import Ends, Estimate, exact, none, normal, symmetric
 from mcvar.reduction.strata import Strata, section_of, section_sizes
 from mcvar.tail import Tail
 
@@ -36,7 +36,13 @@ _WIDEST = 0.25  # of the standard error of unweighted shares: the density is tak
 
 
 def measure(
-    tail: Tail, weight: ArrayLike, levels: Sequence[float], confidence: float, strata: Strata | None = None
+    tail: Tail,
+    weight: ArrayLike,
+    levels: Sequence[float],
+    confidence: float,
+    strata: Strata | None = None,
+    *,
+    ends: Ends | None = None,
 ) -> list[Estimate]:
     """VaR and ES at each level.
 
@@ -50,6 +56,8 @@ def measure(
     confidence : float
     strata : Strata, optional
         Their weights multiply those.
+    ends : Ends, optional
+        Of the intervals; default: two-sided, of that confidence.
 
     Raises
     ------
@@ -58,7 +66,7 @@ def measure(
     CapacityError
         A tail that is not deep enough.
     """
-    way = _independent(tail, confidence, strata)
+    way = _independent(tail, confidence, strata, ends)
     return [each for level in levels for each in _both(tail, weight, level, confidence, strata, way)]
 
 
@@ -92,12 +100,11 @@ def expected_shortfall(
     return _both(tail, weight, level, confidence, strata, _independent(tail, confidence, strata))[1]
 
 
-def mean(loss: Floats, weight: Floats, confidence: float) -> Estimate:
+def mean(loss: Floats, weight: Floats, confidence: float, ends: Ends | None = None) -> Estimate:
     """The mean of losses [R, N], all of them, with weights [N] or [R, N] that are likelihood ratios."""
     weighted = weight * loss
     value, stderr = weighted.mean(axis=1), weighted.std(axis=1, ddof=1) / np.sqrt(loss.shape[1])
-    half = _z(confidence) * stderr
-    return Estimate("mean", None, value, stderr, value - half, value + half, confidence, "asymptotic, weighted")
+    return symmetric("mean", None, value, stderr, confidence, "asymptotic, weighted", ends)
 
 
 def by_sections(
@@ -109,6 +116,7 @@ def by_sections(
     sections: int,
     unit: int,
     strata: Strata | None = None,
+    ends: Ends | None = None,
 ) -> list[Estimate]:
     """VaR and ES at each level with errors from S sections of the scenarios, for any dependence within these.
 
@@ -140,15 +148,15 @@ def by_sections(
         whole = independent(value, level)[0]
         pseudo = np.empty((sections, len(value)))
         for s in range(sections):
-            rest = np.where(own == s, 0.0, value)
             if strata is None:
-                left = rest.sum(axis=1) / (tail.count - sizes[s])
+                left = np.where(own == s, 0.0, value).sum(axis=1) / (tail.count - sizes[s])
             else:
-                left = strata.mean(rest, level, without=s)[0]
+                left = strata.mean(value, level, without=s, own=own)[0]
             pseudo[s] = sections * whole - (sections - 1) * left
         return whole, pseudo.var(axis=0, ddof=1) / sections
 
-    way = _Way("sections", mean, float(stdtrit(sections - 1, 0.5 + 0.5 * confidence)))
+    ends = ends or Ends.of(confidence)
+    way = _Way("sections", mean, ends, -float(stdtrit(sections - 1, float(ends.given[0]))))
     return [each for level in levels for each in _both(tail, weight, level, confidence, strata, way)]
 
 
@@ -158,17 +166,28 @@ class _Way:
 
     method: str
     mean: Callable[[Floats, float | None], tuple[Floats, Floats]]
+    ends: Ends
     z: float  # standard errors to either side of an interval
 
+    def estimate(
+        self, measure: str, level: float, value: Floats, stderr: Floats, low: Floats, high: Floats, confidence: float
+    ) -> Estimate:
+        """With the ends that are asked for."""
+        low = none(value) if self.ends.low is None else low
+        high = none(value) if self.ends.high is None else high
+        return Estimate(measure, level, value, stderr, low, high, confidence, self.method + self.ends.together)
 
-def _independent(tail: Tail, confidence: float, strata: Strata | None) -> _Way:
+
+def _independent(tail: Tail, confidence: float, strata: Strata | None, ends: Ends | None = None) -> _Way:
     def mean(value: Floats, level: float | None) -> tuple[Floats, Floats]:
         first, second = value.sum(axis=1) / tail.count, (value**2).sum(axis=1) / tail.count
         return first, np.maximum(second - first**2, 0.0) / tail.count
 
+    ends = ends or Ends.of(confidence)
+    z = normal(ends.given[0])
     if strata is None:
-        return _Way("asymptotic, weighted", mean, _z(confidence))
-    return _Way("asymptotic, post-stratified", strata.mean, _z(confidence))
+        return _Way("asymptotic, weighted", mean, ends, z)
+    return _Way("asymptotic, post-stratified", strata.mean, ends, z)
 
 
 def _both(
@@ -187,20 +206,22 @@ def _both(
     weights = ratio if strata is None else ratio * strata.weight()
     var = _quantile(tail, weights, beyond)
     error = np.sqrt(way.mean(ratio * (tail.loss > var[:, None]), None)[1])
+    # The share steps by the weight of a loss: where strata foretell every loss beyond VaR, its error is not 0 but that.
+    at = np.minimum((tail.loss > var[:, None]).sum(axis=1), tail.loss.shape[1] - 1)
+    error = np.hypot(error, weights[np.arange(len(at)), at] / tail.count)
     reach = way.z * np.maximum(error, _WIDEST * np.sqrt(share * (1 - share) / tail.count))
     part = way.z * error / reach
     low = var - part * (var - _quantile(tail, weights, beyond + tail.count * reach))
     high = var + part * (_quantile(tail, weights, np.maximum(beyond - tail.count * reach, 0.0)) - var)
     stderr = (high - low) / (2 * way.z)
-    found = Estimate("var", level, var, stderr, low, high, confidence, way.method)
+    found = way.estimate("var", level, var, stderr, low, high, confidence)
     over, variance = way.mean(ratio * np.maximum(tail.loss - var[:, None], 0.0), level)
     if strata is not None:
         # ES is the least of v + E max(L - v, 0) / (1 - a) over v (R. T. Rockafellar and S. Uryasev, J. Risk 2, 2000),
         # so that of a sample is too low, by about this much: felt where strata leave ES little other error.
         variance = variance + (0.5 * error * stderr) ** 2
     es, spread = var + over / share, np.sqrt(variance) / share
-    ends = (es - way.z * spread, es + way.z * spread)
-    return found, Estimate("es", level, es, spread, *ends, confidence, way.method)
+    return found, way.estimate("es", level, es, spread, es - way.z * spread, es + way.z * spread, confidence)
 
 
 def _quantile(tail: Tail, weight: Floats, beyond: Floats) -> Floats:
@@ -212,7 +233,3 @@ def _quantile(tail: Tail, weight: Floats, beyond: Floats) -> Floats:
             f"than the {beyond.max():.6g} that a measure or its error reads: keep more, or ask for a higher level"
         )
     return np.asarray(tail.loss[np.arange(len(at)), at])
-
-
-def _z(confidence: float) -> float:
-    return float(ndtri(0.5 + 0.5 * confidence))

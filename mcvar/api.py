@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar import build
-from mcvar.config import Config, MeasureConfig, VarJob, option_name
+from mcvar.config import Config, MeasureConfig, SimulatedScenarios, VarJob, option_name
 from mcvar.engines import EngineChoice, choose
 from mcvar.engines.audit import audit_american
 from mcvar.engines.laws import law_memory
 from mcvar.errors import CapacityError, SettingError
 from mcvar.families import touched_today
-from mcvar.jobs import var
+from mcvar.jobs import precise, var
 from mcvar.jobs.var import VarResult, highest
 from mcvar.measures import Measures
 from mcvar.memory import plan
@@ -28,6 +28,7 @@ from mcvar.report import Report, digest_of, plain
 from mcvar.scenarios import Explicit, Simulated
 from mcvar.schemes import scheme_of
 from mcvar.shards import Progress
+from mcvar.until import Until
 
 Floats = NDArray[np.float64]
 _log = logging.getLogger(__name__)
@@ -95,20 +96,18 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
             "%s American options are solved exactly in every scenario: some 20 microseconds a price and core with "
             "engine=native, four times that with numpy", audit.exactly
         )  # fmt: skip
-    result = var.run(
-        market,
-        book,
-        scenarios,
-        decay=given.horizon.decay,
-        asked=asked,
-        plan=planned,
-        engine=engine,
-        keep=config.output.tail_rows,
-        draw=config.output.plot_rows,
-        rows=scheme.rows,
-        progress=progress,
-    )
+    how: dict[str, Any] = {
+        "decay": given.horizon.decay, "asked": asked, "plan": planned, "engine": engine, "rows": scheme.rows,
+        "keep": config.output.tail_rows, "draw": config.output.plot_rows, "progress": progress,
+    }  # fmt: skip
     notes = [*market.notes, *given.notes]
+    until, reached = until_of(config, asked), None
+    if until is None:
+        result = var.run(market, book, scenarios, **how)
+    else:
+        result, reached = precise.run(market, book, scenarios, until=until, **how)
+        count = result.tail.count
+        notes += [] if reached.held else [until.not_reached(reached.looks[-1])]
     if result.settling:
         notes.append(f"{result.settling} held instruments expire inside the horizon and settle at its prices")
     touched = touched_today(book.instruments.term, book.instruments.volatility)
@@ -138,6 +137,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         },
         "seed": scenarios.seed if isinstance(scenarios, Simulated) else None,
         "scenarios": count,
+        "until": None if until is None or reached is None else {**vars(until), **reached.record()},
         "factors": list(market.factors.name),
         "instruments": len(book.instruments),
         "positions": book.positions,
@@ -155,7 +155,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         "effective_observations": _number(market.observations),
         "annual_volatility": dict(zip(market.factors.name, _volatility(given).tolist(), strict=True)),
         "ranks": {str(level): asked.recorded(count, level) for level in asked.levels},
-        "tail_depth": planned.depth,
+        "tail_depth": max(asked.depth(count), min(config.output.tail_rows, count)),
         "rows_at_once": planned.rows,
         "tail_form": planned.form,
         "tile": planned.chunk,
@@ -173,6 +173,23 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         },
     }
     return Report(market, book, result, record)
+
+
+def until_of(config: Config, asked: Measures) -> Until | None:
+    """When the run stops; None: after scenarios.count.
+
+    Raises
+    ------
+    SettingError
+        See `mcvar.until.Until`.
+    """
+    given = config.scenarios
+    if not isinstance(given, SimulatedScenarios) or given.until is None:
+        return None
+    return Until.of(
+        given.until, levels=asked.levels, count=given.count, level=given.until_level, share=given.until_share,
+        floor=given.until_floor, cap=given.cap,
+    )  # fmt: skip
 
 
 def measures_of(settings: MeasureConfig, scenarios: Simulated | Explicit) -> Measures:

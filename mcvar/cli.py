@@ -1,7 +1,8 @@
 """The command line: Hydra composes a configuration, the job runs, the files are written.
 
-Exit codes: 0 done; 2 something the user can mend (the message says how); 1 a defect of mcvar;
-130 interrupted. A traceback is printed for a defect, or when HYDRA_FULL_ERROR=1 asks for one.
+Exit codes: 0 done; 2 something the user can mend (the message says how); 3 done, but not as precise as
+scenarios.until asks; 1 a defect of mcvar; 130 interrupted. A traceback is printed for a defect, or when
+HYDRA_FULL_ERROR=1 asks for one.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from mcvar.render_explain import show_explanation
 from mcvar.render_models import show_fit, show_greeks, show_moves
 from mcvar.report import Report
 
-_USER = 2
+_USER, _NOT_REACHED = 2, 3
 Writers = dict[str, Callable[[Path], None]]
 
 
@@ -100,39 +101,41 @@ def task(composed: DictConfig) -> int:
         config = to_config(composed)
         extra = {"composed.yaml": lambda path: _write_text(repeatable(composed, config), path)}
         with _told(stderr):
-            shown = _job(config, stderr, folder, extra)
+            shown, code = _job(config, stderr, folder, extra)
     except (McvarError, OSError) as error:
         _explain(error, stderr)
         return _USER
     shown(stdout)
-    return 0
+    return code
 
 
-def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> Callable[[Console], None]:
-    """Compute and write; returns what shows the result."""
+def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> tuple[Callable[[Console], None], int]:
+    """Compute and write; returns what shows the result, and the exit code."""
     match config.job:
         case c.FitJob():
             fitted = fit_model(config)
             fitted.write(folder, extra)
-            return lambda console: show_fit(fitted, console, folder)
+            return (lambda console: show_fit(fitted, console, folder)), 0
         case c.ExplainJob():
             explained = find_explanation(config)
             explained.write(folder, extra)
-            return lambda console: show_explanation(explained, console, config.output.table_rows, folder)
+            return (lambda console: show_explanation(explained, console, config.output.table_rows, folder)), 0
         case c.GreeksJob():
             greeks = find_greeks(config)
             greeks.write(folder, extra)
-            return lambda console: show_greeks(greeks, console, config.output.table_rows, folder)
+            return (lambda console: show_greeks(greeks, console, config.output.table_rows, folder)), 0
         case c.MovesJob():
             moves = simulate_moves(config)
             moves.write(folder, extra)
-            return lambda console: show_moves(moves, console, folder)
+            return (lambda console: show_moves(moves, console, folder)), 0
     report = _with_progress(config, stderr)
     from mcvar import plot  # matplotlib is slow to import: only when there is something to draw
 
     pictures = {name: partial(plot.save, report) for name in ("loss_tail.png", "loss_tail.svg")}
     report.write(folder, {**extra, **pictures})
-    return lambda console: show(report, console, rows=config.output.table_rows, folder=folder)
+    until = report.record["until"]
+    code = 0 if until is None or until["reached"] else _NOT_REACHED
+    return (lambda console: show(report, console, rows=config.output.table_rows, folder=folder)), code
 
 
 def main() -> None:
@@ -218,7 +221,8 @@ def _with_progress(config: c.Config, console: Console) -> Report:
     rate = TextColumn("{task.fields[rate]}")
     columns = (TextColumn("scenarios"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        total = config.scenarios.count if isinstance(config.scenarios, c.SimulatedScenarios) else None
+        given = config.scenarios
+        total = given.count if isinstance(given, c.SimulatedScenarios) and given.until is None else None
         shown = bar.add_task("scenarios", total=total, rate="")
 
         def advance(done: int) -> None:

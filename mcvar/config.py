@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from mcvar.history import Missing as Missing
+from mcvar.job_config import JOBS
+from mcvar.job_config import CalibrateJob as CalibrateJob
+from mcvar.job_config import ExplainJob as ExplainJob
+from mcvar.job_config import FitJob as FitJob
+from mcvar.job_config import GreeksJob as GreeksJob
+from mcvar.job_config import JobConfig as JobConfig
+from mcvar.job_config import MovesJob as MovesJob
+from mcvar.job_config import VarJob as VarJob
 from mcvar.market_config import CORRELATIONS, MARKETS
 from mcvar.market_config import ConstantCorrelation as ConstantCorrelation
 from mcvar.market_config import CorrelationConfig as CorrelationConfig
@@ -50,6 +58,7 @@ from mcvar.sampling_config import PlainSampling as PlainSampling
 from mcvar.sampling_config import SamplingConfig as SamplingConfig
 from mcvar.sampling_config import SobolSampling as SobolSampling
 from mcvar.sampling_config import StratifiedSampling as StratifiedSampling
+from mcvar.until import CAP, FLOOR
 
 # OmegaConf reads these annotations: it knows Optional[...] and List, not the newer `... | None` everywhere.
 # ruff: noqa: UP045
@@ -91,10 +100,20 @@ class ScenariosConfig:
 
 @dataclass
 class SimulatedScenarios(ScenariosConfig):
-    """`count` draws of the model, named by `seed`."""
+    """`count` draws of the model, named by `seed`; or as many as it takes: see `mcvar.until.Until`.
+
+    `until`: largest half-width of VaR's interval as a part of VaR, such as 0.5%; scenarios are added from `count` on.
+    `until_level`: of VaR; None: the highest of measure.levels. `until_share`: part of the accounts that it must hold
+    for. `until_floor`: part of gross value that VaR counts as at least. `cap`: scenarios that are not exceeded.
+    """
 
     count: int = 100_000
     seed: int = 1
+    until: Any = None
+    until_level: Optional[float] = None
+    until_share: float = 1.0
+    until_floor: float = FLOOR
+    cap: int = CAP
 
 
 @dataclass
@@ -167,56 +186,6 @@ class ExecutorConfig:
 
 
 @dataclass
-class JobConfig:
-    """What is done."""
-
-
-@dataclass
-class VarJob(JobConfig):
-    """VaR and expected shortfall of every account, with intervals."""
-
-
-@dataclass
-class FitJob(JobConfig):
-    """Parameters of the model from the market's history, as a model file that the other jobs read.
-
-    `copula`: of student_t, marginals of their own. `chain`: heston from the volatilities of the book's options.
-    `threshold`: local deviations beyond which a move is a jump. `name`: of the model file.
-    """
-
-    name: str = "fitted"
-    copula: bool = False
-    chain: bool = False
-    threshold: float = 4.0
-
-
-@dataclass
-class MovesJob(JobConfig):
-    """What the model makes of each factor: moments and quantiles of its moves, extremes and averages of its paths."""
-
-
-@dataclass
-class GreeksJob(JobConfig):
-    """Delta, gamma, vega and theta of each instrument and of each account by underlying."""
-
-
-@dataclass
-class ExplainJob(JobConfig):
-    """Where VaR and ES of one account of a finished run come from: instruments, underlyings and factors.
-
-    `run`: its folder, from which all other settings come but `output` and `executor`. `account`: any row of it.
-    `window`: ranks to each side of VaR's that contributions to it are averaged over; None: those of its interval.
-    `add`: NAME:QUANTITY or a list of these, positions to add. `engine`: that revalues; "": the run's.
-    """
-
-    run: str = ""
-    account: str = ""
-    window: Optional[int] = None
-    add: Any = None
-    engine: str = ""
-
-
-@dataclass
 class PricingConfig:
     """How contracts are priced: see `mcvar.pricing.settings.Pricing`.
 
@@ -284,7 +253,7 @@ OPTIONS: dict[str, dict[str, type]] = {
     "measure": {"standard": MeasureConfig, "frtb": MeasureConfig},
     "engine": {"numpy": NumpyEngine, "native": NativeEngine, "cuda": CudaEngine, "auto": AutoEngine},
     "executor": {"threads": ExecutorConfig, "serial": ExecutorConfig},
-    "job": {"var": VarJob, "fit": FitJob, "moves": MovesJob, "greeks": GreeksJob, "explain": ExplainJob},
+    "job": JOBS,
 }
 
 

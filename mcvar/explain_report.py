@@ -106,10 +106,15 @@ def find_explanation(config: c.Config) -> ExplainReport:
     run = read_run(job.run)
     if isinstance(run.config.sampling, c.ControlVariateSampling | c.ImportanceSampling):
         raise SettingError(
-            f"job.run={job.run} has sampling={c.option_name(run.config.sampling)}, whose scenarios weigh differently, and "
-            "contributions are averages of scenarios that weigh alike: run the job again with sampling=plain"
+            f"job.run={job.run} has sampling={c.option_name(run.config.sampling)}, whose scenarios weigh differently, "
+            "and contributions are averages of scenarios that weigh alike: run the job again with sampling=plain"
         )
-    settings = replace(run.config, executor=config.executor, engine=_engine(job.engine) or run.config.engine)
+    scenarios = run.config.scenarios
+    if isinstance(scenarios, c.SimulatedScenarios) and scenarios.until is not None:
+        scenarios = replace(scenarios, count=run.count, until=None)
+    settings = replace(
+        run.config, scenarios=scenarios, executor=config.executor, engine=_engine(job.engine) or run.config.engine
+    )
     engine = engine_of(settings)
     given = build.inputs(settings)
     if given.files != run.record["inputs"]:

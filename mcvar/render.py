@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import floor, isnan, log10
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -78,6 +80,8 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
         console.print("; ".join(said), style="dim")
     for note in report.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    if record["until"] is not None and record["until"]["reached"]:
+        console.print(_precise(record["until"]), highlight=False, soft_wrap=True)
     seconds, total = record["timings"]["simulation_seconds"], record["timings"]["total_seconds"]
     engine, scenarios = record["engine"], record["scenarios"]
     speed = scenarios * record["instruments"] / seconds / 1e6
@@ -90,6 +94,16 @@ def show(report: Report, console: Console, *, rows: int, folder: Path | None = N
     )
     if folder is not None:
         console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _precise(until: Mapping[str, Any]) -> str:
+    """What a run that stopped by itself reached."""
+    last, looks = until["looks"][-1], len(until["looks"])
+    whom = "all accounts" if last["met"] == 1 else f"{100 * last['met']:.4g} % of the accounts"
+    return (
+        f"VaR {100 * until['level']:g} % is known within {100 * until['precision']:g} % for {whom} after "
+        f"{last['scenarios']:,} scenarios, look {looks}"
+    )
 
 
 def _title(report: Report) -> str:

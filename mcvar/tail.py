@@ -111,23 +111,30 @@ class Tail:
         return self._each(lambda values: values[rows])
 
     def merge(self, other: Tail) -> Tail:
-        """The tail of the scenarios of both, as deep as it is exact.
+        """The tail of the scenarios of both, as deep as it is exact in every row; weights are of one tail, not kept.
+
+        See `join`; rows that are known to different depths are cut to the least.
+        """
+        both, known = self.join(other)
+        return both.head(int(known.min(initial=both.loss.shape[1])))
+
+    def join(self, other: Tail) -> tuple[Tail, Ints]:
+        """All losses that the two tails of different scenarios keep, and how many of each row are the worst, [R].
 
         What a tail has cut off comes after its last kept loss in the order (loss descending, scenario ascending). So
-        all is known down to the worse of the two last ones; of rows that are known to different depths, all are cut
-        to the least. A tail that holds all of its scenarios sets no limit. Weights are of one tail, and not kept.
+        all is known down to the worse of the two last ones. A tail that holds all of its scenarios sets no limit.
         """
         own, others = self.loss.shape[1], other.loss.shape[1]
         loss, scenario, order = _merged(
             np.concatenate([self.loss, other.loss], axis=1), np.concatenate([self.scenario, other.scenario], axis=1)
         )
-        depth = own + others
+        known = np.full(len(loss), own + others)
         for tail, kept, last in ((self, own, own - 1), (other, others, own + others - 1)):
             if kept == 0 < tail.count:
-                depth = 0
+                known[:] = 0
             elif kept < tail.count:
-                depth = int((order == last).argmax(axis=1).min(initial=depth - 1)) + 1
-        return Tail(loss[:, :depth].copy(), scenario[:, :depth].copy(), self.count + other.count)
+                known = np.minimum(known, (order == last).argmax(axis=1) + 1)
+        return Tail(loss, scenario, self.count + other.count), known
 
     @staticmethod
     def stack(parts: Sequence[Tail]) -> Tail:

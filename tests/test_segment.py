@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mcvar.book import Book
 from mcvar.engines import Device, Launcher, Reference
-from mcvar.jobs.segment import whole_tail
+from mcvar.jobs.segment import extended, whole_tail
 from mcvar.market import Market
 from mcvar.models import StudentT
 from mcvar.moments import Moments
@@ -21,6 +24,7 @@ from mcvar.shards import simulate
 from mcvar.sweep import sweep
 from mcvar.tail import Tail
 
+Floats = NDArray[np.float64]
 MakeLauncher = Callable[..., Launcher]
 YEARS = 10 / 365
 PLACES = ["numpy", "native", "emulated", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -138,3 +142,83 @@ def test_workers_and_chunks_change_no_bit_of_a_segment(market: Market, held: Boo
     assert np.array_equal(one.loss, other.loss)
     assert np.array_equal(one.scenario, other.scenario)
     assert np.array_equal(of_one.m4, of_other.m4)
+
+
+# Equal losses, of which the lower scenario is the worse.
+
+
+class Written:
+    """An engine that gives losses written down, and counts how many scenarios it is asked for."""
+
+    settling = 0
+
+    def __init__(self, loss: Floats) -> None:
+        self.loss, self.valued, self.rows = loss, 0, len(loss)
+
+    def pnl(self, start: int, stop: int) -> Floats:
+        assert 0 <= start < stop <= self.loss.shape[1]
+        self.valued += stop - start
+        return 0.0 - self.loss[:, start:stop]
+
+
+@given(
+    losses=st.lists(st.tuples(*[st.integers(-2, 2)] * 3), min_size=3, max_size=60),
+    cut=st.integers(1, 59),
+    depths=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    least=st.integers(1, 30),
+    more=st.integers(0, 5),
+    step=st.integers(1, 20),
+)
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_equal_losses_that_were_cut_off_are_found_again(
+    losses: list[tuple[int, ...]], cut: int, depths: tuple[int, int], least: int, more: int, step: int
+) -> None:
+    loss = np.array(losses, dtype=float).T
+    count, cut = len(losses), min(cut, len(losses) - 1)
+    first, second = min(depths[0], cut), min(depths[1], count - cut)
+    engine: Any = Written(loss)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mcvar.jobs.segment.BLOCK", step)
+        tail, part = Tail.of(loss[:, :cut], 0, first), Tail.of(loss[:, cut:], cut, second)
+        found = extended(engine, tail, part, least, least + more)
+    # What is kept says how many losses are at least as large as the last that is kept where something was cut off.
+    known = []
+    for r in range(3):
+        last = [t.loss[r, -1] for t, n in ((tail, cut), (part, count - cut)) if t.loss.shape[1] < n]
+        kept = np.concatenate([tail.loss[r], part.loss[r]])
+        known.append(len(kept) if not last else int((kept >= max(last)).sum()))
+    if found is None:
+        assert min(known) < least
+        return
+    assert least <= min(known)
+    depth = found.loss.shape[1]
+    assert least <= depth <= least + more
+    want = Tail.of(loss, 0, depth)
+    assert np.array_equal(found.loss, want.loss)
+    assert np.array_equal(found.scenario, want.scenario)
+    assert found.count == count
+    assert engine.valued <= count
+
+
+def test_equal_losses_are_looked_for_where_they_are() -> None:
+    # The first row has lost all that it can in one of fifty scenarios, the second always, the third hardly ever.
+    rng = np.random.default_rng(2)
+    loss = np.stack([np.minimum(rng.normal(size=60_000), 2.054), np.zeros(60_000), rng.normal(size=60_000)])
+    engine: Any = Written(loss)
+    tail, part = Tail.of(loss[:, :30_000], 0, 300), Tail.of(loss[:, 30_000:], 30_000, 300)
+    found = extended(engine, tail, part, 450, 500)
+    assert found is not None
+    want = Tail.of(loss, 0, found.loss.shape[1])
+    assert 450 <= found.loss.shape[1] <= 500
+    assert np.array_equal(found.scenario, want.scenario)
+    first, last = tail.scenario[0, -1], want.scenario[0, -1]
+    assert 10_000 < first < last < 30_000
+    assert engine.valued < last - first + 4 * 1_024
+    assert extended(engine, tail, part, 590, 600) is None  # the third row is not known so far
+
+
+def test_moments_of_a_segment_are_those_of_its_own_blocks() -> None:
+    loss = np.random.default_rng(4).normal(size=(2, 150_000))
+    one, other = (simulate(Written(loss), 140_000, 10, start=1024, chunk=chunk)[1] for chunk in (1024, 8192))
+    assert np.array_equal(one.m4, other.m4)
+    np.testing.assert_allclose(one.m4, Moments.of(loss[:, 1024:141_024]).m4, rtol=1e-12)

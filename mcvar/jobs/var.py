@@ -135,12 +135,12 @@ def run(
     worst = severity(highest(blocks.estimates).value.tolist(), market, book, rows)
     drawn = {r: tail for block in found for r, tail in block.drawn.items()}
     if plan.form == "window":
-        drawn = _whole_tails(_worst(worst, book, draw), engine, market, book, scenarios, decay, plan)
+        drawn = _whole_tails(worst_of(worst, book, draw), engine, market, book, scenarios, decay, plan)
     return VarResult(
         estimates=[e.over(rows, len(book.row)) for e in asked.settled(blocks.estimates, blocks.largest)],
         tail=blocks.tail,
         rows=rows,
-        drawn={r: drawn[r] for r in _worst({r: worst[r] for r in drawn}, book, draw)},
+        drawn={r: drawn[r] for r in worst_of({r: worst[r] for r in drawn}, book, draw)},
         settling=settling,
         seconds=time.perf_counter() - start - preparation,
         preparation=preparation,
@@ -148,7 +148,7 @@ def run(
     )
 
 
-def _worst(severities: dict[int, float], book: Book, count: int) -> list[int]:
+def worst_of(severities: dict[int, float], book: Book, count: int) -> list[int]:
     """Accounts before parents, the worst first."""
     return sorted(severities, key=lambda r: (r >= book.accounts, -severities[r]))[:count]
 
@@ -191,8 +191,8 @@ def _read(result: Measured, rows: NDArray[np.int64], market: Market, book: Book,
     estimates = [e.take(good) for e in result.estimates]
     head = result.tail.head(keep)
     rows = rows[good]
-    _check_finite(estimates, book, rows)
-    drawn = _worst(severity(highest(estimates).value.tolist(), market, book, rows), book, draw)
+    check_finite(estimates, book, rows)
+    drawn = worst_of(severity(highest(estimates).value.tolist(), market, book, rows), book, draw)
     place = {int(r): int(at) for r, at in zip(rows, good, strict=True)}
     weight = None if result.weight is None else result.weight[good]
     tail = Tail(head.loss[good], head.scenario[good], head.count, None if weight is None else weight[:, :keep])
@@ -223,7 +223,8 @@ def _in_scenarios(progress: Progress | None, passes: int) -> Progress | None:
     return advance
 
 
-def _check_finite(estimates: Sequence[Estimate], book: Book, rows: NDArray[np.int64]) -> None:
+def check_finite(estimates: Sequence[Estimate], book: Book, rows: NDArray[np.int64]) -> None:
+    """Refuse estimates that overflowed, naming the first row."""
     for e in estimates:
         finite = ~(np.isinf(e.value) | np.isinf(e.stderr) | np.isinf(e.low) | np.isinf(e.high))
         if e.measure in ("var", "es", "mean", "std") and not np.isnan(e.value).all():  # else NaN says: there is none

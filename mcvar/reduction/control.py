@@ -97,6 +97,18 @@ class Partition:
     knot: Floats
     expected: Floats
 
+    def take(self, rows: Ints) -> Partition:
+        """Some of the rows, in that order."""
+        cut, probability, knot, expected = self.cut, self.probability, self.knot, self.expected
+        return Partition(cut[rows], probability[rows], self.levels, knot[rows], expected[rows])
+
+    @staticmethod
+    def stack(parts: Sequence[Partition]) -> Partition:
+        """Those of further rows, one after another."""
+        names = ("cut", "probability", "knot", "expected")
+        cut, probability, knot, expected = (np.concatenate([getattr(p, name) for p in parts]) for name in names)
+        return Partition(cut, probability, parts[0].levels, knot, expected)
+
     @classmethod
     def of(cls, law: QuadraticLaw, share: Floats, levels: Sequence[float] = ()) -> Partition:
         """With these probabilities beyond the cuts, about, ascending: see `shares`.

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from mcvar.engines.host import cores
 from mcvar.errors import SettingError
 from mcvar.intervals.estimate import Ends, Estimate, kept_for, share
 from mcvar.intervals.settings import Interval, Joint
 from mcvar.measures import Measures
+from mcvar.models.law import Law
 from mcvar.moments import Moments
 from mcvar.reduction import weighted
 from mcvar.reduction.control import Partition, shares, stratify
@@ -28,6 +31,7 @@ from mcvar.tail import Tail, Worst
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Ratio = Floats | float  # of the density of the law to that of the draws: one a loss, or 1
+_ROWS = 64  # of a thread's partition
 _STRATA = 50  # of equal probability, under a twisted law
 _EDGE = 4.0  # standard errors beyond the interval that the tail of a controlled run reaches
 
@@ -42,10 +46,13 @@ class Control:
         Of the LOSS of each row of the run.
     scenarios : Simulated
         Those of the run; their number is that of the tail.
+    known : dict
+        Partitions by levels and numbers of scenarios, kept: they take longer to find than to use.
     """
 
     loss: Expansion
     scenarios: Simulated
+    known: dict[tuple[tuple[float, ...], int], Partition] = field(default_factory=dict, repr=False, compare=False)
     name: ClassVar[str] = "control_variate"
 
     def depth(self, count: int, level: float, z: float) -> int:
@@ -55,10 +62,15 @@ class Control:
 
     def of(self, tail: Tail, rows: Ints, levels: Sequence[float], sections: int) -> tuple[Ratio, Strata | None]:
         """Ratios of densities of the losses of a tail, or 1, and the strata that they fall into."""
-        loss, scenarios = self.loss.take(rows), replace(self.scenarios, count=tail.count)
-        law = QuadraticLaw.of(loss, Elliptical.of(scenarios.law))
-        partition = Partition.of(law, shares(levels, tail.count), levels)
-        return 1.0, stratify(loss, partition, scenarios, tail, sections=sections)
+        key = (
+            tuple(levels),
+            1 << (tail.count.bit_length() - 1),
+        )  # strata for a run that grows need not grow with each look
+        if key not in self.known:
+            self.known[key] = _partition(self.loss, self.scenarios.law, shares(*key), levels)
+        scenarios = replace(self.scenarios, count=tail.count)
+        partition = self.known[key].take(rows)
+        return 1.0, stratify(self.loss.take(rows), partition, scenarios, tail, sections=sections)
 
 
 @dataclass(frozen=True)
@@ -89,13 +101,24 @@ class Importance:
         ratio, strata = self.twist.at(scenarios, tail.scenario), None
         if self.loss is not None:
             loss = self.loss.take(rows)
-            law = QuadraticLaw.of(loss, Elliptical.of(scenarios.law))
-            partition = Partition.of(law, np.arange(1, _STRATA) / _STRATA)
+            partition = _partition(loss, scenarios.law, np.arange(1, _STRATA) / _STRATA)
             strata = stratify(loss, partition, scenarios, tail, sections=sections)
         return ratio, strata
 
 
 Weighing = Control | Importance
+
+
+def _partition(loss: Expansion, law: Law, share: Floats, levels: Sequence[float] = ()) -> Partition:
+    """The strata of all rows, some rows to a thread."""
+    moves = Elliptical.of(law)
+
+    def part(rows: Ints) -> Partition:
+        return Partition.of(QuadraticLaw.of(loss.take(rows), moves), share, levels)
+
+    pieces = np.array_split(np.arange(len(loss.constant)), -(-len(loss.constant) // _ROWS))
+    with ThreadPoolExecutor(cores()) as pool:
+        return Partition.stack(list(pool.map(part, pieces)))
 
 
 @dataclass(frozen=True, kw_only=True)

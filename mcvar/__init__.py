@@ -40,6 +40,7 @@ _HOME = {
     "Simulated": "scenarios",
     "StudentT": "models",
     "Tail": "tail",
+    "find_calibration": "calibrate_report",
     "find_explanation": "explain_report",
     "find_greeks": "greeks_report",
     "fit_model": "fit_report",

@@ -32,7 +32,13 @@ from mcvar.until import Until
 
 Floats = NDArray[np.float64]
 _log = logging.getLogger(__name__)
-_PYTHON = {"fit": "fit_model", "moves": "simulate_moves", "greeks": "find_greeks", "explain": "find_explanation"}
+_PYTHON = {
+    "fit": "fit_model",
+    "moves": "simulate_moves",
+    "greeks": "find_greeks",
+    "explain": "find_explanation",
+    "calibrate": "find_calibration",
+}
 _FELT = 2e-5  # of VaR: a hundredth of its sampling error at a million scenarios
 
 

@@ -6,6 +6,7 @@ sparse matrix of quantities; it sums by row and does not know what a row is.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -139,6 +140,24 @@ def take_rows(book: Book, rows: NDArray[np.int64]) -> Book:
         convert=book.convert[rows],
         kind=tuple(book.kind[r] for r in rows),
     )
+
+
+def rows_of(book: Book, names: Sequence[str], setting: str) -> NDArray[np.int64]:
+    """Rows of the book by name, ascending.
+
+    Raises
+    ------
+    SettingError
+        Names that the book does not have, all of them.
+    """
+    problems = []
+    for name in names:
+        if name not in book.row:
+            near = difflib.get_close_matches(name, book.row, 3, 0.5)
+            problems.append(f"'{name}'" + (f" (near: {', '.join(near)})" if near else ""))
+    if problems:
+        raise SettingError(f"{setting} has {', '.join(problems)}, which the book does not have")
+    return np.unique([book.row.index(name) for name in names])
 
 
 def underlying_carry(market: Market, instruments: Instruments) -> Floats:

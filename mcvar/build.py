@@ -120,19 +120,24 @@ def _market_and_book(config: c.Config, files: Files) -> tuple[Market, Book]:
             )
 
 
+def sampling_of(settings: c.SamplingConfig) -> Sampling:
+    """How the draws of a law are spread; scenarios that weigh are drawn plainly (`mcvar.schemes`)."""
+    match settings:
+        case c.SobolSampling():
+            return Quasi(settings.scramblings)
+        case c.StratifiedSampling():
+            return Strata(settings.strata)
+        case _:
+            return Plain()
+
+
 def _sampling(config: c.Config) -> Sampling:
     if isinstance(config.model, m.HistoricalModel) and not isinstance(config.sampling, c.PlainSampling):
         raise SettingError(
             f"model=historical takes the moves of the history, and draws nothing that sampling="
             f"{c.option_name(config.sampling)} could spread: take sampling=plain"
         )
-    match config.sampling:
-        case c.SobolSampling() as asked:
-            return Quasi(asked.scramblings)
-        case c.StratifiedSampling() as asked:
-            return Strata(asked.strata)
-        case _:
-            return Plain()
+    return sampling_of(config.sampling)
 
 
 def _pricing(asked: c.PricingConfig) -> Pricing:

@@ -30,12 +30,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mcvar import __version__
 from mcvar import config as c
 from mcvar.api import run
+from mcvar.calibrate_report import find_calibration
 from mcvar.errors import McvarError, SettingError
 from mcvar.explain_report import find_explanation
 from mcvar.fit_report import fit_model
 from mcvar.greeks_report import find_greeks
 from mcvar.moves_report import simulate_moves
 from mcvar.render import show
+from mcvar.render_calibration import show_calibration
 from mcvar.render_explain import show_explanation
 from mcvar.render_models import show_fit, show_greeks, show_moves
 from mcvar.report import Report
@@ -116,6 +118,13 @@ def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> tup
             fitted = fit_model(config)
             fitted.write(folder, extra)
             return (lambda console: show_fit(fitted, console, folder)), 0
+        case c.CalibrateJob():
+            calibrated = find_calibration(config, folder)
+            from mcvar import plot_calibration  # as below
+
+            names = ("calibration.png", "calibration.svg")
+            calibrated.write(folder, {**extra, **{name: partial(plot_calibration.save, calibrated) for name in names}})
+            return (lambda console: show_calibration(calibrated, console, folder)), 0
         case c.ExplainJob():
             explained = find_explanation(config)
             explained.write(folder, extra)
@@ -164,8 +173,9 @@ def guarded(work: Callable[[], int]) -> int:
     except OSError as error:
         _explain(error, stderr)
         return _USER
-    except KeyboardInterrupt:
-        stderr.print("interrupted: nothing was written", style="yellow")
+    except KeyboardInterrupt as stopped:
+        said = str(stopped) or "nothing was written"
+        stderr.print(f"interrupted: {said}", style="yellow", markup=False, highlight=False, soft_wrap=True)
         return 130
     except Exception:
         traceback.print_exc()

@@ -25,7 +25,8 @@ from mcvar.measures import Estimate
 
 RESULT_FILES = (
     "measures.parquet", "tail.parquet", "moves.parquet", "greeks.parquet", "account_greeks.parquet",
-    "contributions.parquet", "incremental.parquet", "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json",
+    "contributions.parquet", "incremental.parquet", "coverage.parquet", "calibration.png", "calibration.svg",
+    "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json",
 )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar import config as c
-from mcvar.book import Book, take_rows
+from mcvar.book import Book, rows_of, take_rows
 from mcvar.engines import EngineChoice
 from mcvar.engines.host import free_memory
 from mcvar.errors import CapacityError, SettingError
@@ -25,7 +24,7 @@ from mcvar.scenarios import Explicit, Simulated
 
 Ints = NDArray[np.int64]
 PILOT = 4096  # scenarios that choose between the expansions of a row
-_OTHER = 2**63  # between the seeds of a run and of its pilot
+_OTHER = 2**63  # the seed of every pilot: what is expanded then does not depend on the run's own
 _SHARE = 0.5  # of the free memory, for the expansions
 _COPIES = 12  # of an expansion, at the peak
 
@@ -138,14 +137,7 @@ def _targets(accounts: Sequence[str], book: Book) -> Ints:
             f"sampling.accounts is {accounts!r}: name the rows that importance sampling aims at, such as "
             f"sampling.accounts=[{book.row[0]}]"
         )
-    problems = []
-    for name in accounts:
-        if name not in book.row:
-            near = difflib.get_close_matches(name, book.row, 3, 0.5)
-            problems.append(f"'{name}'" + (f" (near: {', '.join(near)})" if near else ""))
-    if problems:
-        raise SettingError(f"sampling.accounts has {', '.join(problems)}, which the book does not have")
-    return np.unique([book.row.index(name) for name in accounts])
+    return rows_of(book, accounts, "sampling.accounts")
 
 
 def _check_memory(rows: int, factors: int, name: str, memory_gb: float) -> None:
@@ -164,14 +156,14 @@ def _expanded(
     """The P&L of each row, expanded with the bump that tells its worst scenarios best."""
     deviation = Elliptical.of(scenarios.law).deviation
     made = [expand(lambda given: engine.make(market, book, given, decay), deviation, bump=bump) for bump in BUMPS]
-    pilot = replace(scenarios, count=PILOT, seed=(scenarios.seed + _OTHER) % 2**64)
+    pilot = replace(scenarios, count=PILOT, seed=_OTHER)
     pnl = engine.make(market, book, pilot, decay).pnl(0, PILOT)
     return best(made, pilot.moves(0, PILOT), pnl, level)
 
 
 def _alike(loss: Expansion, scenarios: Simulated, level: float) -> NDArray[np.float64]:
     """Weights of rows by which their VaRs, about, count alike in the target."""
-    pilot = replace(scenarios, count=PILOT, seed=(scenarios.seed + _OTHER) % 2**64)
+    pilot = replace(scenarios, count=PILOT, seed=_OTHER)
     quadratic = loss(pilot.moves(0, PILOT))
     size = np.quantile(quadratic, level, axis=1) - quadratic.mean(axis=1)
     return np.asarray(np.divide(1.0, size, out=np.zeros(len(size)), where=size > 0))

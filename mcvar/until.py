@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, isfinite, log10
+from math import ceil, inf, isfinite, log10
 from numbers import Integral, Real
 from typing import Any
 
@@ -52,6 +52,27 @@ class Look:
     ratio: float
     account: str
     decisive: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.scenarios:,} scenarios: VaR is precise enough for {100 * self.met:.4g} % of the accounts, and the "
+            f"interval of '{self.account}' is {self.ratio:.3g} times as wide as asked"
+        )
+
+    @property
+    def needed(self) -> float:
+        """About how many scenarios it takes, to two digits: half-widths fall as N^-1/2; infinite: no number does.
+
+        Examples
+        --------
+        >>> Look(1000, 0.5, 9.0, "a", 2.05).needed
+        4300.0
+        """
+        if not isfinite(self.decisive):
+            return inf
+        number = max(self.scenarios * self.decisive**2, 1.0)
+        step = 10.0 ** max(int(log10(number)) - 1, 0)
+        return ceil(number / step) * step
 
     def record(self) -> dict[str, Any]:
         """As JSON can hold it: None for what is not finite.
@@ -223,15 +244,12 @@ scenarios.cap or scenarios.until
         )
 
     def _remedy(self, look: Look) -> str:
-        """About how many scenarios it would take, as half-widths fall with the root of their number."""
-        if not isfinite(look.decisive):
-            return (
-                f"No number of scenarios would do: its VaR is null, or 0 with scenarios.until_floor={self.floor:g}. "
-                "Raise scenarios.until_floor, or lower scenarios.until_share"
-            )
-        needed = look.scenarios * look.decisive**2
-        step = 10 ** (int(log10(needed)) - 1)  # two digits count
-        return f"About {ceil(needed / step) * step:,} scenarios would do: raise scenarios.cap or scenarios.until"
+        if isfinite(look.needed):
+            return f"About {look.needed:,.0f} scenarios would do: raise scenarios.cap or scenarios.until"
+        return (
+            f"No number of scenarios would do: its VaR is null, or 0 with scenarios.until_floor={self.floor:g}. "
+            "Raise scenarios.until_floor, or lower scenarios.until_share"
+        )
 
 
 def sizes(first: int, cap: int, unit: int) -> list[int]:

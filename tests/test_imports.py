@@ -23,7 +23,7 @@ ORDER = [
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"intervals"},
     {"measures", "provenance"}, {"until"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen"}, {"jobs"},
     {"market_config", "model_config", "model_settings", "sampling_config", "fit"},
-    {"calibrate_config"}, {"job_config"}, {"config"}, {"schemes"}, {"io", "regime"},
+    {"job_config"}, {"config"}, {"schemes"}, {"io", "regime"},
     {"build_market", "build_fit"}, {"build_past"}, {"build_model"}, {"build"},
     {"report"}, {"api", "render"}, {"plot", "fit_report", "moves_report", "greeks_report", "finished"},
     {"explain_report", "calibrate_request"}, {"calibrate_report"},

@@ -289,3 +289,4 @@ def test_the_page_quotes_the_kept_study(study: ModuleType) -> None:
     assert study.table(kept["coverage"]) == table
     assert table.strip() in (ROOT / "docs" / "confidence.md").read_text()
     assert kept["repetitions"] >= 2_000
+    assert (results / "stopping.md").read_text().strip() in (ROOT / "docs" / "confidence.md").read_text()

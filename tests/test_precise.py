@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 import mcvar
-from mcvar import cli
+from mcvar import book, cli, correlation, market
+from mcvar.columns import Columns
 from mcvar.config import (
     Config,
     ControlVariateSampling,
@@ -31,11 +32,14 @@ from mcvar.config import (
     SobolSampling,
     StratifiedSampling,
 )
+from mcvar.engines import Reference
 from mcvar.errors import CapacityError, McvarError, SettingError
+from mcvar.jobs.precise import gross_value
 from mcvar.measures import Sides
 from mcvar.precision import Precision
 from mcvar.render import show
 from mcvar.report import Report
+from mcvar.scenarios import Explicit
 
 BOOK = SampleBook(accounts=20)
 
@@ -90,6 +94,28 @@ def test_the_rule_holds_where_it_stops_and_not_before() -> None:
     shown = StringIO()
     show(report, Console(file=shown, width=200), rows=3)
     assert "VaR 95 % is known within 4 % for" in shown.getvalue()
+
+
+def test_gross_value_counts_what_is_worth_nothing_today() -> None:
+    """A future by its underlying's price; an inverse one by its notional, in coins or in dollars."""
+    factors, volatility = market.read_factors(
+        Columns.of("f", factor=["A", "BTC"], kind=["price"] * 2, level=[100.0, 50_000.0], volatility=[0.2, 0.5])
+    )
+    at = market.build(
+        factors=factors, volatility=volatility, estimate=correlation.constant(2, 0.0),
+        valuation=np.datetime64("2026-01-02", "us"), currency="USD",
+    )  # fmt: skip
+    held = book.resolve(
+        Columns.of(
+            "i", instrument=["S", "F", "P"], kind=["spot", "future", "perpetual"], underlying=["A", "A", "BTC"],
+            expiry=["", "2026-06-19", ""], multiplier=[1.0, 10.0, 10.0], settlement=["linear", "linear", "inverse"],
+        ),
+        Columns.of("p", account=["a", "a", "b", "c"], instrument=["S", "F", "P", "P"], quantity=[3.0, -2.0, 7.0, -7.0]),
+        at,
+        Columns.of("c", account=["a", "b", "c"], currency=["USD", "USD", "BTC"]),
+    )  # fmt: skip
+    made = Reference(at, held, Explicit.of([[0.0, 0.0]]), 0.0)
+    np.testing.assert_allclose(gross_value(made)[:3], [300.0 + 2_000.0, 70.0, 70.0 / 50_000.0])
 
 
 def test_one_sided_limits_count_alone() -> None:

@@ -66,7 +66,7 @@ class Kept:
             self.work[name] = buffer.pointer
 
     def screen(self, start: int, stop: int, step: int) -> Floats:
-        """Run scenarios [start, stop), of which `start` is a multiple of `step`.
+        """Run scenarios [start, stop).
 
         Returns
         -------

@@ -103,6 +103,14 @@ def run(
 
 
 def gross_value(made: Reference | Device) -> Floats:
-    """What each row of an engine holds, all as if long, in the row's currency, [R]."""
-    rate = np.array([float(ratio(made.market.factors.level, *pair)) for pair in made.book.convert])
-    return np.asarray(abs(made.book.quantity) @ np.abs(made.value_0) / rate)
+    """What each row of an engine holds, all as if long, in the row's currency, [R].
+
+    What is settled in variation margin is worth nothing: it counts with the value that it is on.
+    """
+    level, held = made.market.factors.level, made.book.instruments
+    rate = np.array([float(ratio(level, *pair)) for pair in made.book.convert])
+    paid = np.array([float(ratio(level, *pair)) for pair in held.convert])
+    price = level[np.maximum(held.underlying, 0)]
+    notional = held.multiplier * np.where(held.inverse, 1.0 / price, price) * paid
+    worth = np.abs(made.value_0) + np.where(held.margined, np.abs(notional), 0.0)
+    return np.asarray(abs(made.book.quantity) @ worth / rate)

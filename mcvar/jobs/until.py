@@ -127,6 +127,11 @@ def reach(
         var = next(each for each in estimates if (each.measure, each.level) == ("var", until.level))
         looks.append(until.look(var, gross, accounts, names, stop))
         _log.info("%s", looks[-1])
+        if start == 0 and looks[0].needed > until.cap:
+            _log.warning(
+                "scenarios.until=%g may be out of reach: it takes about %s scenarios, and scenarios.cap is %s",
+                until.precision, f"{looks[0].needed:,.0f}", f"{until.cap:,}",
+            )  # fmt: skip
         if until.held(looks[-1]):
             break
     assert tail is not None

@@ -24,7 +24,7 @@ from mcvar.reduction.delta_gamma import Expansion
 from mcvar.reduction.elliptical import Elliptical
 from mcvar.reduction.importance import Twist
 from mcvar.reduction.quadratic import QuadraticLaw
-from mcvar.reduction.strata import Strata
+from mcvar.reduction.strata import Strata, section_sizes
 from mcvar.scenarios import BLOCK, Simulated
 from mcvar.tail import Tail, Worst
 
@@ -169,6 +169,8 @@ class Reduced(Measures):
         """See `Measures.depth`."""
         each = [self.ends, *([] if self.upper is None else [self.upper_ends])]
         z = max(-float(ndtri(float(miss))) for ends in each for miss in ends.given)
+        if self.chosen is Interval.sections:
+            section_sizes(count, self.sections, BLOCK)  # refuses before anything runs
         return max(super().depth(count), *(self.weighing.depth(count, level, z) for level in self.levels))
 
     def redrawn(self, scenarios: Simulated) -> Reduced:

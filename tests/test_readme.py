@@ -54,7 +54,7 @@ def test_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
             for a, b in zip(shown, got, strict=True):
                 assert numbers_close(a, b), (a, b)
             ran += 1
-    assert ran == 3
+    assert ran == 4
 
 
 @pytest.mark.parametrize("source", [text for language, _, text in BLOCKS if language == "python"])
@@ -64,7 +64,7 @@ def test_python_runs(source: str) -> None:
 
 def test_indented_commands_compose(tmp_path: Path) -> None:
     lines = re.findall(r"^    (mcvar .*?)(?:#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         single = re.sub(r" -m |,student_t", " ", line).replace("mcvar", "mcvar --cfg job", 1)
         done = typed(single, tmp_path)

@@ -141,6 +141,7 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
             "device": engine.device_name,
             "workers": planned.workers,
         },
+        "sampling": dict(scheme.record),
         "seed": scenarios.seed if isinstance(scenarios, Simulated) else None,
         "scenarios": count,
         "until": None if until is None or reached is None else {**vars(until), **reached.record()},

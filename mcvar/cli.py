@@ -193,7 +193,7 @@ def _compose_and_run() -> int:
         codes.append(task(composed))
 
     hydra.main(config_path="pkg://mcvar.configs", config_name="config", version_base="1.3")(record)()
-    return max(codes, default=0)
+    return max(codes, key=[0, _NOT_REACHED, _USER].index, default=0)
 
 
 class _Teller(logging.Handler):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 # OmegaConf reads these annotations: it knows Optional[...], not the newer `... | None` everywhere.
 # ruff: noqa: UP045
@@ -46,7 +46,7 @@ class ImportanceSampling(SamplingConfig):
     aimed at; None: the highest of measure.levels. `post_stratified`: weigh by the approximation's strata, too.
     """
 
-    accounts: list[str] = field(default_factory=list)
+    accounts: Any = field(default_factory=list)
     level: Optional[float] = None
     post_stratified: bool = True
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from mcvar.engines import EngineChoice
 from mcvar.engines.host import free_memory
 from mcvar.errors import CapacityError, SettingError
 from mcvar.intervals.order import check_unit
+from mcvar.jobs.precise import gross_value
 from mcvar.market import Market
 from mcvar.measures import Measures
 from mcvar.precision import Precision
@@ -27,6 +29,7 @@ PILOT = 4096  # scenarios that choose between the expansions of a row
 _OTHER = 2**63  # the seed of every pilot: what is expanded then does not depend on the run's own
 _SHARE = 0.5  # of the free memory, for the expansions
 _COPIES = 12  # of an expansion, at the peak
+_NOTHING = 1e-9  # of gross value: a VaR that is no more is rounding
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,15 @@ class Scheme:
         How they are read.
     seconds : float
         What it took to make.
+    record : mapping
+        What run.json says of it.
     """
 
     scenarios: Simulated | Explicit
     rows: Ints
     asked: Measures
     seconds: float = 0.0
+    record: Mapping[str, Any] = field(default_factory=dict)
 
     def redrawn(self, count: int, seed: int) -> Scheme:
         """The same for other draws: nothing is expanded again; for the engine see `Engine.redrawn`."""
@@ -103,7 +109,8 @@ def scheme_of(
     """
     everything = np.arange(len(book.row))
     if not isinstance(sampling, c.ControlVariateSampling | c.ImportanceSampling):
-        return Scheme(scenarios, everything, asked.over(len(everything), scenarios.seed))
+        asked = asked.over(len(everything), scenarios.seed)
+        return Scheme(scenarios, everything, asked, record={"name": c.option_name(sampling)})
     name, start = c.option_name(sampling), time.perf_counter()
     assert isinstance(scenarios, Simulated)  # a history goes with sampling=plain only
     if engine.precision is Precision.mixed:
@@ -119,16 +126,18 @@ def scheme_of(
             check_unit("sampling.level", sampling.level)
             level = sampling.level
     _check_memory(len(rows), len(market.factors), name, memory_gb)
-    loss = _expanded(market, take_rows(book, rows), scenarios, decay, engine.doubled, level).loss
+    loss, weight = _expanded(market, take_rows(book, rows), scenarios, decay, engine.doubled, level)
     weighing: Weighing
+    record: dict[str, Any] = {"name": name}
     if isinstance(sampling, c.ImportanceSampling):
-        twisted = twist(scenarios.law, loss, level, weight=_alike(loss, scenarios, level))
+        twisted = twist(scenarios.law, loss, level, weight=weight)
         scenarios = twisted.scenarios(scenarios)
         weighing = Importance(twisted, scenarios, loss if sampling.post_stratified else None)
+        record |= {"aimed_at": [book.row[r] for r in rows], "level": level, "theta": twisted.theta}
     else:
         weighing = Control(loss, scenarios)
     asked = Reduced(**vars(asked.over(len(rows), scenarios.seed)), weighing=weighing, targets=rows)
-    return Scheme(scenarios, rows, asked, time.perf_counter() - start)
+    return Scheme(scenarios, rows, asked, time.perf_counter() - start, record)
 
 
 def _targets(accounts: Sequence[str], book: Book) -> Ints:
@@ -152,18 +161,17 @@ def _check_memory(rows: int, factors: int, name: str, memory_gb: float) -> None:
 
 def _expanded(
     market: Market, book: Book, scenarios: Simulated, decay: float, engine: EngineChoice, level: float
-) -> Expansion:
-    """The P&L of each row, expanded with the bump that tells its worst scenarios best."""
+) -> tuple[Expansion, NDArray[np.float64]]:
+    """The loss of each row, expanded with the bump that tells its worst scenarios best, and weights of the rows.
+
+    Weights are one over VaR less the mean, by the quadratic; 0 for what has no risk but rounding.
+    """
     deviation = Elliptical.of(scenarios.law).deviation
     made = [expand(lambda given: engine.make(market, book, given, decay), deviation, bump=bump) for bump in BUMPS]
     pilot = replace(scenarios, count=PILOT, seed=_OTHER)
-    pnl = engine.make(market, book, pilot, decay).pnl(0, PILOT)
-    return best(made, pilot.moves(0, PILOT), pnl, level)
-
-
-def _alike(loss: Expansion, scenarios: Simulated, level: float) -> NDArray[np.float64]:
-    """Weights of rows by which their VaRs, about, count alike in the target."""
-    pilot = replace(scenarios, count=PILOT, seed=_OTHER)
-    quadratic = loss(pilot.moves(0, PILOT))
+    revalued, moves = engine.make(market, book, pilot, decay), pilot.moves(0, PILOT)
+    loss = best(made, moves, revalued.pnl(0, PILOT), level).loss
+    quadratic = loss(moves)
     size = np.quantile(quadratic, level, axis=1) - quadratic.mean(axis=1)
-    return np.asarray(np.divide(1.0, size, out=np.zeros(len(size)), where=size > 0))
+    risky = size > _NOTHING * gross_value(revalued)
+    return loss, np.asarray(np.divide(1.0, size, out=np.zeros(len(size)), where=risky))

@@ -26,6 +26,7 @@ from mcvar.intervals.order import check_unit
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 FLOOR = 1e-4  # of gross value
+MOST = 1e10  # scenarios that anybody would run
 CAP = 10 * 2**20  # scenarios; whole rounds of every stratification
 
 
@@ -40,18 +41,16 @@ class Look:
     met : float
         Part of the accounts whose interval is as narrow as asked.
     ratio : float
-        The largest half-width of an account over what it may be; infinite where it has none, or may have none.
+        Half-width over what it may be, of the account that decides: `share` of the accounts have no larger one.
+        Infinite where it has none, or may have none.
     account : str
-        Whose that is.
-    decisive : float
-        The same of the account that decides: `share` of the accounts have no larger one.
+        That account.
     """
 
     scenarios: int
     met: float
     ratio: float
     account: str
-    decisive: float
 
     def __str__(self) -> str:
         return (
@@ -65,12 +64,12 @@ class Look:
 
         Examples
         --------
-        >>> Look(1000, 0.5, 9.0, "a", 2.05).needed
+        >>> Look(1000, 0.5, 2.05, "a").needed
         4300.0
         """
-        if not isfinite(self.decisive):
+        if not isfinite(self.ratio):
             return inf
-        number = max(self.scenarios * self.decisive**2, 1.0)
+        number = max(self.scenarios * self.ratio**2, 1.0)
         step = 10.0 ** max(int(log10(number)) - 1, 0)
         return ceil(number / step) * step
 
@@ -79,8 +78,8 @@ class Look:
 
         Examples
         --------
-        >>> Look(1000, 0.5, float("inf"), "a", 2.0).record()
-        {'scenarios': 1000, 'met': 0.5, 'ratio': None, 'account': 'a', 'decisive': 2.0}
+        >>> Look(1000, 0.5, float("inf"), "a").record()
+        {'scenarios': 1000, 'met': 0.5, 'ratio': None, 'account': 'a'}
         """
         return {name: None if value == np.inf else value for name, value in vars(self).items()}
 
@@ -216,21 +215,19 @@ class Until:
             N.
         """
         ratio = self.ratios(var, gross)[accounts]
-        worst = int(ratio.argmax())
-        decisive = np.sort(ratio)[ceil(exact(self.share) * len(ratio)) - 1]
-        met = float((ratio <= 1).mean())
-        return Look(scenarios, met, float(ratio[worst]), names[accounts[worst]], float(decisive))
+        decides = int(np.argsort(ratio, kind="stable")[ceil(exact(self.share) * len(ratio)) - 1])
+        return Look(scenarios, float((ratio <= 1).mean()), float(ratio[decides]), names[accounts[decides]])
 
     def held(self, look: Look) -> bool:
         """Whether the run is precise enough."""
-        return look.decisive <= 1
+        return look.ratio <= 1
 
     def not_reached(self, look: Look) -> str:
         """What to say where the cap was reached without it.
 
         Examples
         --------
-        >>> print(Until(0.005, 0.99, cap=50_000).not_reached(Look(50_000, 0.25, 2.0, "desk-7", 2.0)))
+        >>> print(Until(0.005, 0.99, cap=50_000).not_reached(Look(50_000, 0.25, 2.0, "desk-7")))
         not reached: scenarios.until=0.5 % of VaR 99 % holds for 25 % of the accounts after scenarios.cap=50,000 \
 scenarios; the interval of 'desk-7' is 2 times as wide as that. About 200,000 scenarios would do: raise \
 scenarios.cap or scenarios.until
@@ -244,11 +241,14 @@ scenarios.cap or scenarios.until
         )
 
     def _remedy(self, look: Look) -> str:
-        if isfinite(look.needed):
+        if look.needed <= MOST:
             return f"About {look.needed:,.0f} scenarios would do: raise scenarios.cap or scenarios.until"
+        why = "its losses jump at VaR, or its VaR is almost 0"
+        if not isfinite(look.needed):
+            why = f"its VaR is null, or 0 with scenarios.until_floor={self.floor:g}"
         return (
-            f"No number of scenarios would do: its VaR is null, or 0 with scenarios.until_floor={self.floor:g}. "
-            "Raise scenarios.until_floor, or lower scenarios.until_share"
+            f"No practical number of scenarios would do, as {why}: raise scenarios.until_floor, or lower "
+            "scenarios.until_share"
         )
 
 

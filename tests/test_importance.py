@@ -190,6 +190,21 @@ def test_nothing_to_twist() -> None:
         assert moved[0].shape == moved[1].shape
 
 
+@DOFS
+@pytest.mark.parametrize("square", [0.0, 1e-12, 3e-19, -3e-19])
+def test_squares_that_are_rounding_do_not_hide_the_twist(dof: float | None, square: float) -> None:
+    """A long spot: its eigenvalues are 0 but for rounding, and one of them bounds where the twist may lie at 1e18."""
+    law = make_law(dof)
+    delta = np.array([[-100.0, 0.0, 0.0, 0.0]])
+    spot = Expansion(np.zeros(1), delta, np.array([[1, 1]]), np.array([[square * 1e4]]))
+    line = twist(law, Expansion(np.zeros(1), delta, np.array([[0, 0]]), np.zeros((1, 1))), 0.99)
+    found = twist(law, spot, 0.99)
+    assert found.theta == pytest.approx(line.theta, rel=1e-6)
+    assert np.linalg.norm(found.shift) > 1.0
+    if dof is None:
+        assert np.linalg.norm(found.shift) == pytest.approx(2.3263479, rel=1e-5)
+
+
 def test_a_cluster_is_the_sum_of_its_rows() -> None:
     law, one = make_law(None), make_loss()
     two = Expansion(np.repeat(one.constant, 2), np.repeat(one.delta, 2, axis=0), PAIR, np.repeat(one.gamma, 2, axis=0))

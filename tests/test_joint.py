@@ -106,6 +106,15 @@ def test_a_row_without_risk_has_no_say() -> None:
         assert (with_flat[name].low[3], with_flat[name].high[3]) == (2.0, 2.0)
 
 
+def test_a_row_whose_losses_differ_by_rounding_has_no_say() -> None:
+    loss = np.random.default_rng(2).normal(size=(3, 5_000))
+    rounding = np.where(np.random.default_rng(3).uniform(size=5_000) < 0.004, 100.0 * (1 + 4e-16), 100.0)
+    asked = Measures((0.95,), 0.9, joint=Joint.bootstrap, resamples=300)
+    beside, alone = measured(np.vstack([loss, rounding]), asked), measured(loss, asked)
+    for name in ("var", "es"):
+        np.testing.assert_array_equal(beside[name].high[:3], alone[name].high)
+
+
 def test_the_largest_of_parts_is_the_largest_of_all() -> None:
     deviation = np.random.default_rng(1).normal(size=(7, 50))
     zero = np.zeros(7)

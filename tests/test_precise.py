@@ -137,6 +137,14 @@ def test_the_cap_is_said_and_has_an_exit_code(tmp_path: Path, monkeypatch: pytes
     assert "not reached" in capsys.readouterr().out
 
 
+def test_of_several_runs_an_error_outweighs_a_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["scenarios.until=0.1%", "scenarios.count=2048,9000", "scenarios.cap=5000", "book.accounts=5"]
+    monkeypatch.setattr("sys.argv", ["mcvar", "-m", *settings, f"hydra.sweep.dir={tmp_path}"])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+
+
 def test_it_can_be_explained(tmp_path: Path) -> None:
     report = run("4%", tail_rows=1000, measure=MeasureConfig(levels=[0.99]))
     report.write(tmp_path, {})

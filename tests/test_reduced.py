@@ -12,8 +12,9 @@ import pyarrow.parquet
 import pytest
 
 import mcvar
-from mcvar import build, plot
+from mcvar import book, build, correlation, market, plot
 from mcvar.api import engine_of, measures_of
+from mcvar.columns import Columns
 from mcvar.config import (
     Config,
     ControlVariateSampling,
@@ -33,10 +34,12 @@ from mcvar.config import (
 from mcvar.engines import choose
 from mcvar.errors import CapacityError, InputError, McvarError, SettingError
 from mcvar.jobs import var
-from mcvar.measures import Interval, Joint, Sides
+from mcvar.measures import Interval, Joint, Measures, Sides
 from mcvar.memory import plan
+from mcvar.models import Gaussian
 from mcvar.precision import Precision
 from mcvar.report import Report
+from mcvar.scenarios import Simulated
 from mcvar.schemes import scheme_of
 
 COUNT = 8_192
@@ -167,6 +170,7 @@ def test_what_it_does_not_go_with(sampling: SamplingConfig, settings: dict[str, 
     ("sampling", "said"),
     [
         (ImportanceSampling(), "name the rows"),
+        (ImportanceSampling(accounts="member-8"), "sampling.accounts is 'member-8': name the rows"),
         (ImportanceSampling(accounts=["nobody", "member-88"]), "'nobody', 'member-88' .near: member-8"),
         (ImportanceSampling(accounts=["*"], level=1.0), "sampling.level has 1.0"),
     ],
@@ -174,6 +178,51 @@ def test_what_it_does_not_go_with(sampling: SamplingConfig, settings: dict[str, 
 def test_bad_settings(sampling: ImportanceSampling, said: str) -> None:
     with pytest.raises(SettingError, match=said):
         mcvar.run(config(sampling))
+
+
+def test_rows_that_do_not_lose_together_are_null_and_said() -> None:
+    """A long spot, one that is short half of it, and one that is short by rounding: only the first can be aimed at."""
+    factors, volatility = market.read_factors(
+        Columns.of("f", factor=["A"], kind=["price"], level=[100.0], volatility=[0.3])
+    )
+    at = market.build(
+        factors=factors, volatility=volatility, estimate=correlation.constant(1, 0.0),
+        valuation=np.datetime64("2026-01-02", "us"), currency="USD",
+    )  # fmt: skip
+    held = book.resolve(
+        Columns.of("i", instrument=["S", "F"], kind=["spot", "spot"], underlying=["A", "A"]),
+        Columns.of(
+            "p", account=["long", "short", "hedged", "hedged", "hedged"], instrument=["S", "S", "S", "S", "F"],
+            quantity=[100.0, -50.0, -0.1, -0.2, 0.3],
+        ),
+        at,
+    )  # fmt: skip
+    law = Gaussian().law(at, 1 / 365, np.zeros(1))
+    truth = 100.0 * 100.0 * -np.expm1(-2.3263479 * 0.3 / np.sqrt(365))
+    for names in (["long"], ["long", "hedged"], ["long", "short"]):
+        scenarios = Simulated(law, 5_000, 3)
+        scheme = scheme_of(
+            ImportanceSampling(accounts=names), at, held, scenarios, 0.0, Measures((0.99,)), choose("numpy")
+        )
+        assert scheme.record["theta"] > 0
+        found = var.run(
+            at, held, scheme.scenarios, decay=0.0, asked=scheme.asked, rows=scheme.rows,
+            plan=plan(rows=len(scheme.rows), instruments=2, count=5_000, asked=scheme.asked),
+        )  # fmt: skip
+        value, es = found.estimates[:2]
+        at_long, other = held.row.index("long"), held.row.index(names[-1])
+        assert abs(value.value[at_long] - truth) < 4 * value.stderr[at_long]
+        assert value.stderr[at_long] < 0.01 * truth
+        notes = scheme.asked.notes(5_000, found.estimates)
+        assert ("1 rows that sampling.accounts names are null" in " ".join(notes)) == (other != at_long)
+        assert np.isnan(value.value[other]) == np.isnan(es.high[other]) == (other != at_long)
+
+
+def test_one_row_that_is_netted_has_a_picture(tmp_path: Path) -> None:
+    report = mcvar.run(config(ImportanceSampling(accounts=["*"]), 2_000))
+    assert list(report.result.drawn) == [len(report.book.row) - 1]
+    assert [report.book.row[r] for r in report.worst_rows(5)] == []
+    plot.save(report, tmp_path / "tail.svg")
 
 
 def test_too_little_memory_for_quadratics() -> None:

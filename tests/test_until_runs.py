@@ -126,8 +126,8 @@ def test_it_stops_at_the_first_size_that_is_precise_enough(
             e = asked.measure(Tail.of(loss[:, :count], 0, asked.depth(count)), Moments.of(loss[:, :count]))[0]
             half = {n: (e.high[r] - e.low[r]) / 2 for r, n in enumerate(names)}
             over = {n: half[n] / (until * abs(e.value[names.index(n)])) if half[n] else 0.0 for n in accounts}
-            worst = max(over, key=lambda n: over[n])
-            wanted.append((count, sum(r <= 1 for r in over.values()) / len(accounts), over[worst], worst))
+            decides = sorted(over, key=lambda n: over[n])[ceil(share * len(accounts)) - 1]
+            wanted.append((count, sum(r <= 1 for r in over.values()) / len(accounts), over[decides], decides))
             if sum(r <= 1 for r in over.values()) >= share * len(accounts):
                 break
         found = go(made, asked, Until(until, 0.95, share=share, floor=0.0, cap=30_000), 2_000)
@@ -181,7 +181,7 @@ def test_the_cap(market: Market, held: Book, caplog: pytest.LogCaptureFixture) -
     first = found.looks[0]
     said = f"may be out of reach: it takes about {first.needed:,.0f} scenarios, and scenarios.cap is 4,000"
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [f"scenarios.until=0.001 {said}"]
-    assert first.needed == pytest.approx(2_000 * first.decisive**2, rel=0.1)
+    assert first.needed == pytest.approx(2_000 * first.ratio**2, rel=0.1)
     assert [look.scenarios for look in found.looks] == [2_000, 3_072, 4_000]
     last = found.looks[-1]
     assert last.met == 0.5  # still and premium: without risk, and one that nearly always loses all

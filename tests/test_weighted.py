@@ -57,6 +57,19 @@ def test_the_definition_with_ties_and_zero_weights() -> None:
     assert tested > 100
 
 
+@pytest.mark.parametrize("share", [0.0085, 0.0095, 0.0099, 0.0105])
+def test_intervals_hold_where_many_losses_are_equal(share: float) -> None:
+    """A premium that is all that can be lost, with a probability near 1 - level."""
+    rng, count, repetitions = np.random.default_rng(5), 10_000, 1_000
+    lost = rng.binomial(count, share, repetitions)
+    loss = np.where(np.arange(400) < lost[:, None], 1000.0, -1.0)
+    tail = Tail(loss, np.broadcast_to(np.arange(400), loss.shape), count)
+    found = weighted.value_at_risk(tail, 1.0, 0.99, 0.95)
+    truth = 1000.0 if share > 0.01 else -1.0
+    covered = ((found.low <= truth) & (truth <= found.high)).mean()
+    assert covered > 0.95 - 3.5 * np.sqrt(0.95 * 0.05 / repetitions)
+
+
 def test_weights_are_not_normalised() -> None:
     tail = Tail.of(np.arange(100.0)[None, :], 0, 100)
     assert weighted._quantile(tail, np.full((1, 100), 2.0), np.array([10.0]))[0] == 94.0

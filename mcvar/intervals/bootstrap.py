@@ -31,6 +31,7 @@ from mcvar.tail import Tail, Worst
 
 _LEAST = 5  # losses in the tail, and resamples beyond an end
 _CELLS = 2**22  # weights at once
+_ROUNDING = 1e-12  # of a loss
 _LOW = np.uint64(0xFFFFFFFF)
 _NOBODY = np.array([2**64 - 1], dtype=np.uint64)  # a number that no scenario has
 _STEPS = np.array([step for k in range(20) if (step := round(2**32 * pdtr(k, 1.0))) < 2**32], dtype=np.uint32)
@@ -162,11 +163,12 @@ class Resampled:
         value = tail.at(var_rank(tail.count, self.level)) if measure == "var" else shortfall.value
         if measure == "var":
             stderr = self.var.std(axis=1, ddof=1)
-            deviation = _ratio(self.var - value[:, None], stderr[:, None])
+            deviation = _ratio(self.var - value[:, None], stderr[:, None], value[:, None])
         else:
             spread = self.es.std(axis=1, ddof=1)  # where all losses of a tail are equal, its own error is 0
             stderr = np.where(shortfall.stderr > 0, shortfall.stderr, spread)
-            deviation = _ratio(self.es - value[:, None], np.where(self.error > 0, self.error, spread[:, None]))
+            error = np.where(self.error > 0, self.error, spread[:, None])
+            deviation = _ratio(self.es - value[:, None], error, value[:, None])
         low = high = none(value)
         if not joint and measure == "var":
             low = low if ends.low is None else _quantile(self.var, ends.low)
@@ -204,10 +206,10 @@ def _values(
         yield loss[at], loss[at] + excess, error
 
 
-def _ratio(deviation: Floats, scale: Floats) -> Floats:
-    """Their quotient; 0 where there is no deviation, as in a row whose losses are all equal."""
+def _ratio(deviation: Floats, scale: Floats, value: Floats) -> Floats:
+    """Deviation over its scale; 0 where it is no more than rounding, as in a row whose losses are all but equal."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(deviation == 0, 0.0, deviation / scale)
+        return np.where(np.abs(deviation) <= _ROUNDING * np.abs(value), 0.0, deviation / scale)
 
 
 def _quantile(values: Floats, probability: Fraction) -> Floats:

@@ -76,8 +76,8 @@ def reach(
 ) -> Reached:
     """Run until it is precise enough, or the cap is reached.
 
-    A run that stops at N has the same tail as one of N scenarios, and so the same VaR and ES, bit for bit; what is
-    read of all losses, as mean and std, is that of the run but for rounding.
+    A run that stops at N has the same tail as one of N scenarios, and so the same VaR, bit for bit; what is
+    added up, as ES, mean and std, is that of the run but for rounding.
 
     Parameters
     ----------

@@ -227,8 +227,8 @@ def check_finite(estimates: Sequence[Estimate], book: Book, rows: NDArray[np.int
     """Refuse estimates that overflowed, naming the first row."""
     for e in estimates:
         finite = ~(np.isinf(e.value) | np.isinf(e.stderr) | np.isinf(e.low) | np.isinf(e.high))
-        if e.measure in ("var", "es", "mean", "std") and not np.isnan(e.value).all():  # else NaN says: there is none
-            finite &= ~(np.isnan(e.value) | np.isnan(e.stderr))
+        if e.measure in ("var", "es", "mean", "std"):  # a value of NaN says that there is none
+            finite &= np.isnan(e.value) | ~np.isnan(e.stderr)
         bad = np.flatnonzero(~finite)
         if len(bad):
             r = int(bad[0])
@@ -241,10 +241,10 @@ def check_finite(estimates: Sequence[Estimate], book: Book, rows: NDArray[np.int
 def severity(
     var: Sequence[float], market: Market, book: Book, rows: NDArray[np.int64] | None = None
 ) -> dict[int, float]:
-    """VaR [of `rows`, default all] in the run's currency, to rank rows by; the netted row and NaN are left out."""
+    """VaR [of `rows`, default all] in the run's currency, to rank rows by; no NaN; the netted row only alone."""
     at = range(len(book.row)) if rows is None else rows.tolist()
     worth = {r: float(v) * float(ratio(market.factors.level, *book.convert[r])) for r, v in zip(at, var, strict=True)}
-    return {r: value for r, value in worth.items() if r < len(book.row) - 1 and not isnan(value)}
+    return {r: v for r, v in worth.items() if (r < len(book.row) - 1 or len(worth) == 1) and not isnan(v)}
 
 
 def highest(estimates: Sequence[Estimate], measure: str = "var") -> Estimate:

@@ -158,12 +158,12 @@ def saddles(b2: Floats, square: Floats, dof: float | None, x: Floats, *, pole: b
     def rising(s: Floats) -> Mask:
         return np.asarray(~(_slope(b2, square, dof, x, s) - pole / s < 0))
 
-    low, high = np.full(len(x), 1e-6), np.where(np.isfinite(end), end, 1.0)
+    low, high = np.full(len(x), 1e-6), np.minimum(end, 1.0)  # the end may be 1e18: a square that is rounding
     for _ in range(200):
-        short = ~np.isfinite(end) & ~never & ~rising(high)
+        short = ~never & ~rising(high)
         if not short.any():
             break
-        low, high = np.where(short, high, low), np.where(short, 2 * high, high)
+        low, high = np.where(short, high, low), np.where(short, np.minimum(2 * high, end), high)
     for _ in range(50):
         middle = 0.5 * (low + high)
         above = rising(middle)

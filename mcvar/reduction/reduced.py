@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from mcvar.engines.host import cores
 from mcvar.errors import SettingError
-from mcvar.intervals.estimate import Ends, Estimate, kept_for, share
+from mcvar.intervals.estimate import Ends, Estimate, exact, kept_for, share
 from mcvar.intervals.settings import Interval, Joint
 from mcvar.measures import Measures
 from mcvar.models.law import Law
@@ -31,6 +31,7 @@ from mcvar.tail import Tail, Worst
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Ratio = Floats | float  # of the density of the law to that of the draws: one a loss, or 1
+FEW = 50  # effective losses beyond VaR, below which a weighted estimate and its error are chance
 _ROWS = 64  # of a thread's partition
 _STRATA = 50  # of equal probability, under a twisted law
 _EDGE = 4.0  # standard errors beyond the interval that the tail of a controlled run reaches
@@ -109,6 +110,16 @@ class Importance:
 Weighing = Control | Importance
 
 
+def _sound(estimate: Estimate, loss: Floats, weight: Floats, levels: Sequence[float]) -> Estimate:
+    """The estimate, but null in rows with few effective losses beyond VaR: (sum w)^2 / sum w^2 (Kong 1992)."""
+    beyond = np.cumsum(weight, axis=1)
+    share = loss.shape[1] * float(1 - exact(estimate.level or max(levels)))
+    counted = np.where(beyond - weight <= share, weight, 0.0)  # with the loss at VaR
+    effective = counted.sum(axis=1) ** 2 / (counted**2).sum(axis=1)
+    good = np.flatnonzero((effective >= FEW) | (loss[:, 0] == loss[:, -1]))  # or there is nothing to estimate
+    return estimate.take(good).over(good, len(loss))
+
+
 def _partition(loss: Expansion, law: Law, share: Floats, levels: Sequence[float] = ()) -> Partition:
     """The strata of all rows, some rows to a thread."""
     moves = Elliptical.of(law)
@@ -185,10 +196,18 @@ class Reduced(Measures):
         """See `Measures.notes`."""
         if isinstance(self.weighing, Control):
             return super().notes(count, found)
-        return [
+        said = [
             "scenarios are weighted towards the losses of the accounts that sampling.accounts names: only these are "
             "measured, and their standard deviation is not"
         ]
+        for each in found:
+            if each.measure == "var" and (few := int(np.isnan(each.value[self.targets]).sum())):
+                said.append(
+                    f"VaR and ES at level {each.level:g} of {few} rows that sampling.accounts names are null: fewer "
+                    f"than {FEW} effective losses lie beyond VaR, as they do not lose when the others do; aim at each "
+                    "alone, raise scenarios.count, or take sampling=control_variate"
+                )
+        return said
 
     @np.errstate(over="ignore", invalid="ignore")  # the caller refuses what is not finite, by name
     def read(
@@ -205,9 +224,9 @@ class Reduced(Measures):
         place = np.searchsorted(self.targets, np.asarray(rows)[good])
         ratio, strata = self.weighing.of(worst, place, self.levels, sections)
         weight[good] = ratio if strata is None else ratio * strata.weight()
-        found = self._measured(worst, ratio, strata)
-        ends = self.ends
+        found, ends = self._measured(worst, ratio, strata), self.ends
         if isinstance(self.weighing, Importance):
+            found = [_sound(each, worst.loss, weight[good], self.levels) for each in found]
             found.append(weighted.mean(worst.loss, np.broadcast_to(ratio, worst.loss.shape), self.confidence, ends))
             found.append(self._none("std", None, len(good)))
             return [each.over(good, len(rows)) for each in found], weight

@@ -205,7 +205,8 @@ def _both(
     beyond = np.full(len(ratio), float(tail.count * (1 - exact(level))))
     weights = ratio if strata is None else ratio * strata.weight()
     var = _quantile(tail, weights, beyond)
-    error = np.sqrt(way.mean(ratio * (tail.loss > var[:, None]), None)[1])
+    beyond_var = (tail.loss > var[:, None], tail.loss >= var[:, None])  # they differ where many losses are equal to it
+    error = np.sqrt(np.maximum(*(way.mean(ratio * share_of, None)[1] for share_of in beyond_var)))
     # The share steps by the weight of a loss: where strata foretell every loss beyond VaR, its error is not 0 but that.
     at = np.minimum((tail.loss > var[:, None]).sum(axis=1), tail.loss.shape[1] - 1)
     error = np.hypot(error, weights[np.arange(len(at)), at] / tail.count)

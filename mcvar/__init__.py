@@ -41,6 +41,7 @@ _HOME = {
     "StudentT": "models",
     "Tail": "tail",
     "find_calibration": "calibrate_report",
+    "find_comparison": "comparison_request",
     "find_explanation": "explain_report",
     "find_greeks": "greeks_report",
     "fit_model": "fit_report",

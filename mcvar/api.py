@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,19 +15,19 @@ from numpy.typing import NDArray
 from mcvar import build
 from mcvar.config import Config, MeasureConfig, SimulatedScenarios, VarJob, option_name
 from mcvar.engines import EngineChoice, choose
-from mcvar.engines.audit import audit_american
+from mcvar.engines.audit import Audit, audit_american
 from mcvar.engines.laws import law_memory
 from mcvar.errors import CapacityError, SettingError
 from mcvar.families import touched_today
 from mcvar.jobs import precise, var
 from mcvar.jobs.var import VarResult, highest
 from mcvar.measures import Measures
-from mcvar.memory import plan
+from mcvar.memory import Plan, plan
 from mcvar.precision import Precision
 from mcvar.provenance import provenance
 from mcvar.report import Report, digest_of, plain
 from mcvar.scenarios import Explicit, Simulated
-from mcvar.schemes import scheme_of
+from mcvar.schemes import Scheme, scheme_of
 from mcvar.shards import Progress
 from mcvar.until import Until
 
@@ -38,6 +39,7 @@ _PYTHON = {
     "greeks": "find_greeks",
     "explain": "find_explanation",
     "calibrate": "find_calibration",
+    "compare": "find_comparison",
 }
 _FELT = 2e-5  # of VaR: a hundredth of its sampling error at a million scenarios
 
@@ -64,7 +66,28 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
     >>> report.book.row[-1], report.estimate("var", 0.99).confidence
     ('*', 0.95)
     """
-    config = config or Config()
+    return prepare(config or Config()).run(progress)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run, read, checked and planned: everything that can be wrong before the first scenario has been."""
+
+    config: Config
+    start: float
+    given: build.Inputs
+    engine: EngineChoice
+    scheme: Scheme
+    plan: Plan
+    audit: Audit | None
+
+    def run(self, progress: Progress | None = None) -> Report:
+        """Simulate and report."""
+        return _carried_out(self, progress)
+
+
+def prepare(config: Config) -> Prepared:
+    """Read, check and plan: see `run`."""
     start = time.perf_counter()
     check_numbers(config)
     if not isinstance(config.job, VarJob):
@@ -96,12 +119,21 @@ def run(config: Config | None = None, *, progress: Progress | None = None) -> Re
         keep=config.output.tail_rows,
     )
     _log.info("%s %s: %s", engine.name, engine.precision.value, planned)
+    until_of(config, asked)  # refuses
     audit = audit_american(market, book, scenarios, given.horizon.decay)
     if audit is not None and audit.exactly:
         _log.warning(
             "%s American options are solved exactly in every scenario: some 20 microseconds a price and core with "
             "engine=native, four times that with numpy", audit.exactly
         )  # fmt: skip
+    return Prepared(config, start, given, engine, scheme, planned, audit)
+
+
+def _carried_out(prepared: Prepared, progress: Progress | None) -> Report:
+    config, given, engine, scheme = prepared.config, prepared.given, prepared.engine, prepared.scheme
+    planned, audit, start = prepared.plan, prepared.audit, prepared.start
+    market, book, scenarios, asked = given.market, given.book, scheme.scenarios, scheme.asked
+    count = scenarios.count
     how: dict[str, Any] = {
         "decay": given.horizon.decay, "asked": asked, "plan": planned, "engine": engine, "rows": scheme.rows,
         "keep": config.output.tail_rows, "draw": config.output.plot_rows, "progress": progress,

@@ -31,6 +31,7 @@ from mcvar import __version__
 from mcvar import config as c
 from mcvar.api import run
 from mcvar.calibrate_report import find_calibration
+from mcvar.comparison_request import find_comparison
 from mcvar.errors import McvarError, SettingError
 from mcvar.explain_report import find_explanation
 from mcvar.fit_report import fit_model
@@ -38,6 +39,7 @@ from mcvar.greeks_report import find_greeks
 from mcvar.moves_report import simulate_moves
 from mcvar.render import show
 from mcvar.render_calibration import show_calibration
+from mcvar.render_comparison import show_comparison
 from mcvar.render_explain import show_explanation
 from mcvar.render_models import show_fit, show_greeks, show_moves
 from mcvar.report import Report
@@ -125,6 +127,12 @@ def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> tup
             names = ("calibration.png", "calibration.svg")
             calibrated.write(folder, {**extra, **{name: partial(plot_calibration.save, calibrated) for name in names}})
             return (lambda console: show_calibration(calibrated, console, folder)), 0
+        case c.CompareJob():
+            compared = find_comparison(config)
+            from mcvar import page_comparison  # as below
+
+            compared.write(folder, {**extra, "comparison.html": partial(page_comparison.save, compared)})
+            return (lambda console: show_comparison(compared, console, rows=config.output.table_rows, folder=folder)), 0
         case c.ExplainJob():
             explained = find_explanation(config)
             explained.write(folder, extra)

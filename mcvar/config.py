@@ -13,6 +13,7 @@ from typing import Any, Optional
 from mcvar.history import Missing as Missing
 from mcvar.job_config import JOBS
 from mcvar.job_config import CalibrateJob as CalibrateJob
+from mcvar.job_config import CompareJob as CompareJob
 from mcvar.job_config import ExplainJob as ExplainJob
 from mcvar.job_config import FitJob as FitJob
 from mcvar.job_config import GreeksJob as GreeksJob
@@ -58,6 +59,8 @@ from mcvar.sampling_config import PlainSampling as PlainSampling
 from mcvar.sampling_config import SamplingConfig as SamplingConfig
 from mcvar.sampling_config import SobolSampling as SobolSampling
 from mcvar.sampling_config import StratifiedSampling as StratifiedSampling
+from mcvar.scan_config import SCANS
+from mcvar.scan_config import ScanConfig as ScanConfig
 from mcvar.until import CAP, FLOOR
 
 # OmegaConf reads these annotations: it knows Optional[...] and List, not the newer `... | None` everywhere.
@@ -232,6 +235,7 @@ class Config:
     engine: EngineConfig = field(default_factory=NumpyEngine)
     executor: ExecutorConfig = field(default_factory=ExecutorConfig)
     job: JobConfig = field(default_factory=VarJob)
+    scan: ScanConfig = field(default_factory=ScanConfig)
     pricing: PricingConfig = field(default_factory=PricingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
@@ -254,6 +258,7 @@ OPTIONS: dict[str, dict[str, type]] = {
     "engine": {"numpy": NumpyEngine, "native": NativeEngine, "cuda": CudaEngine, "auto": AutoEngine},
     "executor": {"threads": ExecutorConfig, "serial": ExecutorConfig},
     "job": JOBS,
+    "scan": SCANS,
 }
 
 

@@ -79,6 +79,26 @@ class CalibrateJob(JobConfig):
     truth: Optional[int] = None
 
 
+@dataclass
+class CompareJob(JobConfig):
+    """Scan margins of every account beside VaR and ES, by the grid of `scan` and by tables that were made elsewhere.
+
+    `external`: a table of margins (account, margin, and engine, basis). `level`: of VaR and ES, and the coverage that
+    is aimed at; None: the highest of measure.levels. `accounts`: whose losses are drawn; empty: those that say most.
+    `ranges`: solve for the scan ranges that would cover as much as is aimed at. `netting`: simulate positions alone,
+    too. `scan_days`: days of moves that the ranges are of; None: those of the run. `export`: write risk arrays and
+    parameters into the run folder, for another engine.
+    """
+
+    external: str = ""
+    level: Optional[float] = None
+    accounts: list[str] = field(default_factory=list)
+    ranges: bool = True
+    netting: bool = True
+    scan_days: Optional[float] = None
+    export: bool = False
+
+
 JOBS: dict[str, type] = {
     "var": VarJob,
     "fit": FitJob,
@@ -86,4 +106,5 @@ JOBS: dict[str, type] = {
     "greeks": GreeksJob,
     "explain": ExplainJob,
     "calibrate": CalibrateJob,
+    "compare": CompareJob,
 }

@@ -25,7 +25,8 @@ from mcvar.measures import Estimate
 
 RESULT_FILES = (
     "measures.parquet", "tail.parquet", "moves.parquet", "greeks.parquet", "account_greeks.parquet",
-    "contributions.parquet", "incremental.parquet", "coverage.parquet", "calibration.png", "calibration.svg",
+    "contributions.parquet", "incremental.parquet", "comparison.parquet", "comparison_groups.parquet",
+    "comparison_ranges.parquet", "comparison.html", "coverage.parquet", "calibration.png", "calibration.svg",
     "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json",
 )  # fmt: skip
 

@@ -20,12 +20,12 @@ from mcvar.jobs.precise import gross_value
 from mcvar.market import Market
 from mcvar.measures import Measures
 from mcvar.precision import Precision
-from mcvar.reduction import BUMPS, Elliptical, Expansion, best, expand, twist
+from mcvar.reduction import BUMPS, Elliptical, Expansion, best, expand, refitted, twist
 from mcvar.reduction.reduced import Control, Importance, Reduced, Weighing
 from mcvar.scenarios import Explicit, Simulated
 
 Ints = NDArray[np.int64]
-PILOT = 4096  # scenarios that choose between the expansions of a row
+PILOT = 8192  # scenarios that choose between the expansions of a row, and that the chosen one is fitted to
 _OTHER = 2**63  # the seed of every pilot: what is expanded then does not depend on the run's own
 _SHARE = 0.5  # of the free memory, for the expansions
 _COPIES = 12  # of an expansion, at the peak
@@ -162,7 +162,7 @@ def _check_memory(rows: int, factors: int, name: str, memory_gb: float) -> None:
 def _expanded(
     market: Market, book: Book, scenarios: Simulated, decay: float, engine: EngineChoice, level: float
 ) -> tuple[Expansion, NDArray[np.float64]]:
-    """The loss of each row, expanded with the bump that tells its worst scenarios best, and weights of the rows.
+    """The loss of each row, fitted so that it tells its worst scenarios best, and weights of the rows.
 
     Weights are one over VaR less the mean, by the quadratic; 0 for what has no risk but rounding.
     """
@@ -170,7 +170,8 @@ def _expanded(
     made = [expand(lambda given: engine.make(market, book, given, decay), deviation, bump=bump) for bump in BUMPS]
     pilot = replace(scenarios, count=PILOT, seed=_OTHER)
     revalued, moves = engine.make(market, book, pilot, decay), pilot.moves(0, PILOT)
-    loss = best(made, moves, revalued.pnl(0, PILOT), level).loss
+    pnl = revalued.pnl(0, PILOT)
+    loss = refitted(best(made, moves, pnl, level), moves, pnl, level).loss
     quadratic = loss(moves)
     size = np.quantile(quadratic, level, axis=1) - quadratic.mean(axis=1)
     risky = size > _NOTHING * gross_value(revalued)

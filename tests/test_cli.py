@@ -50,6 +50,7 @@ def test_the_line_that_always_works(files: Path, run: Run, capsys: pytest.Captur
     assert run(*LINE) == 0
     of_other_jobs = {
         "moves.parquet", "greeks.parquet", "account_greeks.parquet", "contributions.parquet", "incremental.parquet",
+        "comparison.parquet", "comparison_groups.parquet", "comparison_ranges.parquet", "comparison.html",
         "coverage.parquet", "calibration.png", "calibration.svg",
     }  # fmt: skip
     assert {p.name for p in (files / "OUT").iterdir() if p.name != ".hydra"} == set(RESULT_FILES) - of_other_jobs

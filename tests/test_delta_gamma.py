@@ -12,7 +12,7 @@ from mcvar.errors import CapacityError, SettingError
 from mcvar.market import Market
 from mcvar.pricing.black import black76
 from mcvar.reduction import delta_gamma
-from mcvar.reduction.delta_gamma import Expansion, best, expand
+from mcvar.reduction.delta_gamma import Expansion, best, expand, refitted
 from mcvar.scenarios import Explicit
 
 Floats = NDArray[np.float64]
@@ -153,3 +153,38 @@ def test_each_row_takes_the_expansion_that_tells_its_worst() -> None:
     np.testing.assert_allclose(chosen(x)[0], first(x)[0])
     np.testing.assert_allclose(chosen(x)[1], second(x)[1])
     assert best([first, first], x, pnl, 0.95).constant.tolist() == [0.0, 0.0]
+
+
+def test_a_fit_follows_the_losses_around_var() -> None:
+    x = np.random.default_rng(3).normal(size=(2, 20_000)) * [[0.05], [0.2]]
+    known = np.array([[0, 0], [0, 1], [1, 1]])
+    start = Expansion(np.zeros(3), np.array([[40.0, 10.0], [40.0, 0.0], [0.0, 0.0]]), known, np.zeros((3, 3)))
+    start.gamma[0, 1] = 30.0
+    quadratic = 2.0 + 50 * x[0] + 8 * x[1] - 400 * x[0] ** 2 + 30 * x[0] * x[1] - 5 * x[1] ** 2
+    spread = np.maximum(x[0] + 0.05, 0) - np.maximum(x[0] - 0.05, 0) + 0.02 * x[1] * (x[0] != 0)
+    pilot, fresh = slice(0, 8_000), slice(8_000, None)
+    pnl = np.stack([quadratic, spread, np.zeros(20_000)])
+    found = refitted(start, x[:, pilot], pnl[:, pilot], 0.99)
+    np.testing.assert_allclose(found.constant[0], 2.0)  # what is a quadratic, with that cross term, is found
+    np.testing.assert_allclose(found.delta[0], [50.0, 8.0])
+    np.testing.assert_allclose(found.gamma[0], [-800.0, 30.0, -10.0])
+    assert found.delta[1, 1] == 0.0  # a factor that the row did not have
+    assert (found.constant[2], found.delta[2].tolist(), found.gamma[2].tolist()) == (0.0, [0.0, 0.0], [0.0, 0.0, 0.0])
+    near = np.argsort(pnl[1, fresh])[120:1_200]  # of 12,000
+
+    def error(of: Expansion) -> float:
+        return float((of(x[:, fresh])[1] - pnl[1, fresh])[near].std())
+
+    assert error(found) < 0.1 * error(start)
+
+
+def test_a_pilot_too_short_for_the_factors_fits_nothing() -> None:
+    factors, count = 40, 2_000
+    x = np.random.default_rng(4).normal(size=(factors, count))
+    square = np.column_stack([np.arange(factors)] * 2)
+    start = Expansion(np.zeros(2), np.ones((2, factors)), square, np.zeros((2, factors)))
+    start.delta[1, 3:] = 0.0
+    pnl = np.stack([x.sum(axis=0), 2 * x[:3].sum(axis=0)])
+    found = refitted(start, x, pnl + 1.0, 0.99)
+    assert found.constant[0] == 0.0
+    np.testing.assert_allclose(found(x)[1], pnl[1] + 1.0)

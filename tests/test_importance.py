@@ -205,6 +205,18 @@ def test_squares_that_are_rounding_do_not_hide_the_twist(dof: float | None, squa
         assert np.linalg.norm(found.shift) == pytest.approx(2.3263479, rel=1e-5)
 
 
+@DOFS
+@pytest.mark.parametrize("square", [1e-15, 1e-12, 1e-9])  # of an exposure of 1e5: rounding
+def test_squares_that_are_rounding_change_nothing(dof: float | None, square: float) -> None:
+    law, loss = make_law(dof), make_loss()
+    want, found = (
+        twist(law, Expansion(loss.constant, loss.delta, PAIR, np.full((1, 3), own)), 0.99) for own in (0.0, square)
+    )
+    assert want.theta > 0
+    assert found.theta == pytest.approx(want.theta, rel=1e-6)
+    np.testing.assert_allclose(found.law.mean, want.law.mean, rtol=1e-6, atol=1e-12)
+
+
 def test_a_cluster_is_the_sum_of_its_rows() -> None:
     law, one = make_law(None), make_loss()
     two = Expansion(np.repeat(one.constant, 2), np.repeat(one.delta, 2, axis=0), PAIR, np.repeat(one.gamma, 2, axis=0))

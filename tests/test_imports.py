@@ -21,13 +21,14 @@ ORDER = [
     {"market"}, {"currencies", "pillars", "instruments"}, {"draft"}, {"families", "dividends", "quotes"},
     {"term_checks"}, {"terms"}, {"book"}, {"models"},
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"intervals"},
-    {"measures", "provenance"}, {"until"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen"}, {"jobs"},
-    {"market_config", "model_config", "model_settings", "sampling_config", "fit"},
+    {"measures", "provenance"}, {"until"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen", "scan"}, {"jobs"},
+    {"market_config", "model_config", "model_settings", "sampling_config", "scan_config", "fit"},
     {"job_config"}, {"config"}, {"schemes"}, {"io", "regime"},
-    {"build_market", "build_fit"}, {"build_past"}, {"build_model"}, {"build"},
-    {"report"}, {"api", "render"}, {"plot", "fit_report", "moves_report", "greeks_report", "finished"},
-    {"explain_report", "calibrate_request"}, {"calibrate_report"},
-    {"render_models", "render_explain", "render_calibration", "plot_calibration"}, {"cli"},
+    {"build_market", "build_fit", "build_scan"}, {"build_past"}, {"build_model"}, {"build"},
+    {"page", "page_svg", "report"}, {"api", "render", "comparison_report"},
+    {"plot", "fit_report", "moves_report", "greeks_report", "finished", "page_pictures", "page_discussion"},
+    {"explain_report", "calibrate_request", "scanner"}, {"comparison_request"}, {"calibrate_report", "page_comparison"},
+    {"render_models", "render_explain", "render_calibration", "render_comparison", "plot_calibration"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.
@@ -53,7 +54,7 @@ P_AND_L = {
     "engines",
 }
 READERS = {"tail", "moments", "intervals", "measures", "until", "backtest"}
-MEETING = {"shards", "sweep", "reduction", "rescreen", "memory", "jobs"}
+MEETING = {"shards", "sweep", "reduction", "rescreen", "scan", "memory", "jobs"}
 CORE = (
     P_AND_L | READERS | MEETING | {"errors", "philox", "columns", "history", "correlation", "estimators", "provenance"}
 )

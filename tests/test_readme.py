@@ -64,7 +64,7 @@ def test_python_runs(source: str) -> None:
 
 def test_indented_commands_compose(tmp_path: Path) -> None:
     lines = re.findall(r"^    (mcvar .*?)(?:#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    assert len(lines) == 6
+    assert len(lines) == 7
     for line in lines:
         single = re.sub(r" -m |,student_t", " ", line).replace("mcvar", "mcvar --cfg job", 1)
         done = typed(single, tmp_path)

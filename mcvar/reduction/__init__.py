@@ -6,7 +6,7 @@ expected shortfall of weighted losses. All revaluations stay full: the approxima
 """
 
 from mcvar.reduction.control import Partition, shares, stratify
-from mcvar.reduction.delta_gamma import BUMPS, Expansion, best, expand
+from mcvar.reduction.delta_gamma import BUMPS, Expansion, best, expand, refitted
 from mcvar.reduction.elliptical import Elliptical
 from mcvar.reduction.importance import Twist, twist
 from mcvar.reduction.quadratic import QuadraticLaw
@@ -22,6 +22,7 @@ __all__ = [
     "Twist",
     "best",
     "expand",
+    "refitted",
     "shares",
     "stratify",
     "twist",

@@ -26,6 +26,9 @@ BUMPS = (2.5, 1.0, 3.5, 5.0)  # for `best`
 LARGEST = 2**28  # cross terms of all rows: 2 GB
 _CELLS = 2**24  # numbers at once, of bumped moves or of P&L
 _MARGIN = 0.08  # of the two shares of the worst that a row's own quadratic finds, together
+_FITTED = (0.2, 10.0)  # times 1 - level: the shares of the worst scenarios between which a quadratic is refitted
+_DEEPEST = 0.25  # of all scenarios
+_EACH = 8  # scenarios for each coefficient that is fitted
 _NOTHING = 1e-11  # of a row's P&L under bumps: a second difference that is rounding
 
 
@@ -168,6 +171,51 @@ def best(candidates: Sequence[Expansion], moves: Floats, pnl: Floats, level: flo
         own[:, at] = each.gamma
     constant, delta = (np.stack([getattr(each, name) for each in candidates]) for name in ("constant", "delta"))
     return Expansion(constant[chosen, rows], delta[chosen, rows], pair, gamma[chosen, rows])
+
+
+def refitted(expansion: Expansion, moves: Floats, pnl: Floats, level: float) -> Expansion:
+    """The same with constant, deltas and squares of each row fitted to its losses around VaR, by least squares.
+
+    Of a pilot's scenarios, those of which the quadratic says that they are worst but for the very worst: these lie
+    beyond VaR in any order, and under t moves they would outweigh the others. Cross terms stay. A row of too many
+    factors for the pilot stays as it is.
+
+    Parameters
+    ----------
+    expansion, moves, pnl, level
+        As for `best`.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(1).normal(size=(1, 4000))
+    >>> tangent = Expansion(np.zeros(1), np.ones((1, 1)), np.array([[0, 0]]), np.zeros((1, 1)))
+    >>> found = refitted(tangent, x, 1 + x - 3 * x**2, 0.99)
+    >>> found.constant.round(9).tolist(), found.delta.round(9).tolist(), found.gamma.round(9).tolist()
+    ([1.0], [[1.0]], [[-6.0]])
+    """
+    size = pnl.shape[1]
+    first, last = (round(size * min(times * (1 - level), _DEEPEST)) for times in _FITTED)
+    constant, delta, gamma = expansion.constant.copy(), expansion.delta.copy(), expansion.gamma.copy()
+    scale, known = moves.std(axis=1), expansion(moves)
+    own = np.flatnonzero(expansion.pair[:, 0] == expansion.pair[:, 1])  # squares
+    factor = expansion.pair[own, 0]
+    for r in range(len(pnl)):
+        part = np.abs(delta[r]) * scale
+        for end in expansion.pair.T:
+            np.maximum.at(part, end, np.abs(gamma[r]) * scale[expansion.pair].prod(axis=1))
+        moved = part[factor] > _NOTHING * part.max(initial=0.0)
+        f, at = factor[moved], own[moved]
+        stop = first + max(last - first, _EACH * (2 * len(f) + 1))
+        there = np.argsort(known[r], kind="stable")[first:stop]
+        error = (pnl[r] - known[r])[there]
+        if stop > _DEEPEST * size or np.abs(error).max() <= _NOTHING * np.abs(pnl[r]).max():
+            continue
+        z = moves[np.ix_(f, there)] / scale[f, None]
+        found = np.linalg.lstsq(np.vstack([np.ones(len(there)), z, z * z]).T, error, rcond=None)[0]
+        constant[r] += found[0]
+        delta[r, f] += found[1 : len(f) + 1] / scale[f]
+        gamma[r, at] += 2 * found[len(f) + 1 :] / scale[f] ** 2
+    return Expansion(constant, delta, expansion.pair, gamma)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,297 @@
+"""Scan margins beside a finished Monte Carlo run: what takes further passes over its scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from mcvar.book import Book, take_rows
+from mcvar.engines import Device, EngineChoice, Reference
+from mcvar.engines.levels import ratio
+from mcvar.errors import SettingError
+from mcvar.instruments import Kind
+from mcvar.intervals.estimate import Estimate
+from mcvar.jobs import var
+from mcvar.jobs.exceed import Exceedances, exceedances, row_bytes
+from mcvar.jobs.var import VarResult
+from mcvar.market import Market
+from mcvar.measures import Measures
+from mcvar.memory import Plan, plan
+from mcvar.precision import Precision
+from mcvar.sampling import Plain
+from mcvar.scan.compare import Compared, Scans, compare
+from mcvar.scan.compare_groups import Group, summarised
+from mcvar.scan.compare_range import Solution, sensitivity
+from mcvar.scenarios import Explicit, Scenarios, Simulated
+from mcvar.tail import Tail
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+ScanOf = Callable[[float, float], Floats]  # multiples of the price and volatility ranges -> scan margins [R]
+DRAWN = 200_000  # scenarios whose losses are drawn, at most
+_OPTIONS = (Kind.option, Kind.digital, Kind.barrier, Kind.asian)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A Monte Carlo run: what it was made of, and what it found.
+
+    Parameters
+    ----------
+    market, book, scenarios
+    decay : float
+        Years that pass over the horizon.
+    engine : EngineChoice
+    plan : Plan
+        Of the run.
+    result : VarResult
+    """
+
+    market: Market
+    book: Book
+    scenarios: Scenarios
+    decay: float
+    engine: EngineChoice
+    plan: Plan
+    result: VarResult
+
+    @property
+    def count(self) -> int:
+        """N, the scenarios that were run."""
+        return self.result.tail.count
+
+    @property
+    def exact(self) -> EngineChoice:
+        """The engine of further passes: what mixed precision settles in double is in double here."""
+        return self.engine.doubled if self.engine.precision is Precision.mixed else self.engine
+
+    def estimate(self, measure: str, level: float) -> Estimate:
+        """VaR or ES of the accounts at a level.
+
+        Raises
+        ------
+        SettingError
+            It was not measured.
+        """
+        for each in self.result.estimates:
+            if (each.measure, each.level) == (measure, level):
+                return each.take(np.arange(self.book.accounts))
+        levels = sorted({each.level for each in self.result.estimates if each.measure == "var" and each.level})
+        raise SettingError(
+            f"the comparison is at level {level:g}, and the run measured {', '.join(f'{each:g}' for each in levels)}: "
+            "add it to measure.levels, or compare at one of these"
+        )
+
+    @property
+    def worth(self) -> Floats:
+        """Units of the run's currency for one of each account's, [accounts]."""
+        pairs = self.book.convert[: self.book.accounts]
+        return np.array([float(ratio(self.market.factors.level, up, down)) for up, down in pairs])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found of one engine beside Monte Carlo."""
+
+    compared: Compared
+    groups: list[Group]
+    solutions: list[Solution]
+
+
+def compare_all(
+    run: Simulation,
+    scans: Sequence[Scans],
+    level: float,
+    *,
+    ranges: Sequence[ScanOf | None] = (),
+    alone: Floats | None = None,
+) -> list[Comparison]:
+    """Compare engines with one Monte Carlo run.
+
+    Parameters
+    ----------
+    run : Simulation
+    scans : sequence of Scans
+        Of the book's accounts; the losses beyond all of them are counted in one pass.
+    level : float
+        Of VaR and ES, and the coverage that is aimed at.
+    ranges : sequence of callable or None
+        Of each engine, its margins as a function of its scan ranges; None: not to be solved for. Each takes
+        `1 + mcvar.scan.compare_range.PASSES` further passes.
+    alone : ndarray [accounts], optional
+        See `alone_var`.
+
+    Raises
+    ------
+    SettingError
+        Scenarios that are not independent and alike; a level that was not measured; margins of other accounts.
+    """
+    _check(run, scans)
+    measured, value_at_risk, shortfall = run.result.rows, run.estimate("var", level), run.estimate("es", level)
+    rows = measured[measured < run.book.accounts]
+    if not len(rows):
+        raise SettingError("no account of the book was simulated, so there is nothing to compare: run accounts, too")
+    known = np.zeros(run.book.accounts, dtype=bool)
+    known[rows] = True
+    scans = [replace(each, scan=np.where(known, each.scan, np.nan)) for each in scans]
+    passes = Passes(run, rows)
+    beyond = passes(np.column_stack([each.scan[rows] for each in scans]))
+    kinds = run.book.kind[: run.book.accounts]
+    found = []
+    for at, each in enumerate(scans):
+        compared = compare(
+            each, value_at_risk, shortfall, scenarios=run.count,
+            count=_placed(beyond.count[:, at], rows, known.size, 0),
+            excess=_placed(beyond.excess[:, at], rows, known.size, np.nan),
+            worst=_placed(beyond.tail.loss[:, 0], rows, known.size, np.nan),
+            alone=alone,
+        )  # fmt: skip
+        scan_of = ranges[at] if at < len(ranges) else None
+        solutions = [] if scan_of is None else _solved(passes, compared, scan_of, kinds)
+        found.append(Comparison(compared, summarised(compared, kinds, run.worth), solutions))
+    return found
+
+
+class Passes:
+    """Further passes over the scenarios of a run, for some of its rows: the engine is made once where all rows fit."""
+
+    def __init__(self, run: Simulation, rows: Ints) -> None:
+        self.run, self.rows = run, rows
+        self._made: Reference | Device | None = None
+
+    def __call__(self, threshold: Floats, keep: int = 1) -> Exceedances:
+        """Losses beyond thresholds [rows, M], as many rows at once as the run's plan has memory for.
+
+        See `mcvar.jobs.exceed.exceedances`.
+        """
+        run, parts = self.run, []
+        most = (run.plan.budget - run.plan.fixed) // row_bytes(threshold.shape[1], keep)
+        most = max(1, min(run.plan.rows, most))
+        for at in range(0, len(self.rows), most):
+            part = slice(at, at + most)
+            made = self._engine(part)
+            parts.append(
+                exceedances(
+                    made, threshold[part], 0, run.count, keep=keep, workers=run.plan.workers, chunk=run.plan.chunk
+                )
+            )
+        return Exceedances(
+            threshold,
+            run.count,
+            np.concatenate([part.count for part in parts]),
+            np.concatenate([part.excess for part in parts]),
+            Tail.stack([part.tail for part in parts]),
+        )
+
+    def _engine(self, part: slice) -> Reference | Device:
+        if self._made is not None and part.start == 0 and part.stop >= len(self.rows):
+            return self._made
+        self._made, run = None, self.run
+        made = run.exact.make(
+            run.market, take_rows(run.book, self.rows[part]), run.scenarios, run.decay, width=run.plan.chunk
+        )
+        if made.rows == len(self.rows):
+            self._made = made
+        return made
+
+
+def alone_var(run: Simulation, level: float, *, memory_gb: float = 0.0) -> Floats:
+    """The sum, over the positions of each account, of the VaR that each would have alone, [accounts]; a pass.
+
+    VaR is positively homogeneous: one row for a long and one for a short unit of each instrument that is held so, in
+    each currency that an account has.
+    """
+    book = run.book
+    held = sparse.coo_array(book.quantity[: book.accounts])
+    account, instrument = (np.asarray(each, dtype=np.int64) for each in held.coords)
+    keep = held.data != 0
+    account, instrument, quantity = account[keep], instrument[keep], held.data[keep]
+    if not len(quantity):
+        return np.zeros(book.accounts)
+    converted = np.unique(book.convert[account], axis=0, return_inverse=True)[1].reshape(-1)
+    keys = np.column_stack([instrument, quantity > 0, converted])
+    unit, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    names = [f"{book.instruments.name[i]} {'long' if long else 'short'}" for i, long, _ in unit.tolist()]
+    signs = np.where(unit[:, 1] == 1, 1.0, -1.0)
+    rows = replace(
+        book,
+        quantity=sparse.coo_array(
+            (signs, (np.arange(len(unit)), unit[:, 0])), shape=(len(unit), len(book.instruments))
+        ).tocsr(),
+        row=tuple(names),
+        currency=tuple(book.currency[r] for r in account[first]),
+        convert=book.convert[account[first]],
+        kind=("",) * len(unit),
+        positions=len(unit),
+        accounts=len(unit),
+    )
+    asked = Measures((level,), 0.95)
+    planned = plan(
+        rows=len(unit), instruments=len(book.instruments), count=run.count, asked=asked, workers=run.plan.workers,
+        memory_gb=memory_gb, engine=run.engine, positions=len(unit), keep=1,
+    )  # fmt: skip
+    scenarios = run.scenarios  # of which a run that stops by itself may have taken more or fewer
+    if isinstance(scenarios, Simulated):
+        scenarios = replace(scenarios, count=run.count)
+    found = var.run(
+        run.market, rows, scenarios, decay=run.decay, asked=asked, plan=planned, engine=run.engine, keep=1, draw=0
+    )
+    value = found.estimates[0].value
+    each = np.abs(quantity) * value[which.reshape(-1)]
+    return np.asarray(np.bincount(account, each, minlength=book.accounts), dtype=np.float64)
+
+
+def option_value(market: Market, book: Book) -> Floats:
+    """Net option value of each account in its currency: of long less of short options whose premium is paid up front.
+
+    Returns
+    -------
+    ndarray [accounts]
+    """
+    still = Reference(market, book, Explicit.of(np.zeros((1, len(market.factors)))), 0.0)
+    option = np.isin(book.instruments.kind, [int(kind) for kind in _OPTIONS])
+    value = book.quantity[: book.accounts] @ np.where(option, still.value_0, 0.0)
+    worth = [float(ratio(market.factors.level, up, down)) for up, down in book.convert[: book.accounts]]
+    return np.asarray(value / np.array(worth))
+
+
+def losses(run: Simulation, rows: Ints) -> Floats:
+    """Losses of a few rows in the first scenarios, at most `DRAWN` of them, [rows, n]: for pictures."""
+    made = run.exact.make(run.market, take_rows(run.book, rows), run.scenarios, run.decay, width=run.plan.chunk)
+    count = min(run.count, DRAWN)
+    return np.hstack([0.0 - made.pnl(at, min(at + 8192, count)) for at in range(0, count, 8192)])
+
+
+def _solved(passes: Passes, compared: Compared, scan_of: ScanOf, kinds: Sequence[str]) -> list[Solution]:
+    """What ranges give the coverage that is aimed at, of the accounts that were run."""
+    rows = passes.rows
+    return sensitivity(
+        compared.scans.engine, lambda price, volatility: scan_of(price, volatility)[rows],
+        lambda threshold: passes(threshold).probability, [kinds[r] for r in rows], compared.level,
+    )  # fmt: skip
+
+
+def _placed(values: NDArray[Any], rows: Ints, size: int, missing: float) -> NDArray[Any]:
+    whole = np.full(size, missing, dtype=values.dtype)
+    whole[rows] = values
+    return whole
+
+
+def _check(run: Simulation, scans: Sequence[Scans]) -> None:
+    sampling = run.scenarios.sampling if isinstance(run.scenarios, Simulated) else Plain()
+    if not isinstance(sampling, Plain) or run.result.tail.weight is not None:
+        raise SettingError(
+            "the chance that a loss exceeds a margin is counted over scenarios that are independent and weigh alike: "
+            "take sampling=plain"
+        )
+    for each in scans:
+        if len(each.scan) != run.book.accounts:
+            raise SettingError(
+                f"{each.engine} has margins of {len(each.scan)} accounts, and the book has {run.book.accounts}: give "
+                "one of each, NaN where there is none"
+            )

@@ -1,0 +1,1 @@
+"""Scan margins: SPAN and exchange grids. Losses at given points instead of drawn ones, and what rules make of them."""

@@ -19,20 +19,26 @@ import pyarrow.parquet
 from mcvar import config as c
 from mcvar.api import check_limits, check_numbers
 from mcvar.calibrate_request import TRUTH, Request, seed_of
-from mcvar.errors import McvarError
+from mcvar.engines import Reference
+from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs.calibrate import Calibration, Line, Truth
 from mcvar.jobs.convergence import Factor, Recommendation, Slope, factors, recommendations, slopes
 from mcvar.jobs.pieces import Pieces, repetitions
+from mcvar.jobs.precise import gross_value
 from mcvar.jobs.repeat import Case, Repeated, Repeater
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
+from mcvar.scenarios import Explicit
 from mcvar.shards import Progress
 
+Key = tuple[str, str, float, int]  # scheme, measure, level, scenarios
 _log = logging.getLogger(__name__)
 TRUTHS = ("control_variate", "plain")  # what true values are from: the first that goes
 KEPT = "repetitions"  # folder of the run's folder
 LIMIT = 3.5  # standard errors that coverage may be off
 BLUR = 0.2  # of a scheme's error: what that of the true values may be
+_ROUNDING = 1e-12  # of gross value
+_MOST = 1e10  # scenarios of a truth that anybody would run
 _SHOWN = 5  # lines that a note names
 _DECIDING = ("market", "correlation", "model", "book", "horizon", "measure", "pricing")  # what is run, beside a scheme
 _TYPES = {"str": pa.string(), "float": pa.float64(), "float | None": pa.float64(), "int": pa.int64()}
@@ -47,6 +53,11 @@ class CalibrationReport:
     factors: Sequence[Factor]
     recommendations: Sequence[Recommendation]
     record: Mapping[str, Any]
+    blurred: frozenset[Key] = frozenset()
+
+    def off(self, line: Line) -> bool:
+        """Whether coverage is off nominal, where the error of the true values does not blur it."""
+        return abs(line.off) > LIMIT and _key(line) not in self.blurred
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -133,7 +144,9 @@ def find_calibration(
             f"{len(done)} of {len(cases)} schemes and counts are done, and repetitions of the next are kept in "
             f"{folder / KEPT}: the same command with hydra.run.dir={folder} goes on from there"
         ) from stopped
-    runs = Calibration(cases, done, Truth(truth.value[0, 0], truth.stderr[0, 0]))
+    still = Reference(given.market, request.book, Explicit.of(np.zeros((1, len(given.market.factors)))), 0.0)
+    least = _ROUNDING * gross_value(still)
+    runs = Calibration(cases, done, Truth(truth.value[0, 0], truth.stderr[0, 0]), least)
     preparation = {way.name: way.seconds for way in found}
     rates, saved, advice = slopes(runs), factors(runs), recommendations(runs, job.target, preparation)
     settings = plain(config)
@@ -172,7 +185,7 @@ def find_calibration(
         "notes": [*given.market.notes, *given.notes, *notes, *said, *_notes(runs, true.count)],
         "timings": {"total_seconds": time.perf_counter() - start},
     }  # fmt: skip
-    return CalibrationReport(runs.lines, rates, saved, advice, record)
+    return CalibrationReport(runs.lines, rates, saved, advice, record, frozenset(_blurred(runs)))
 
 
 def _true_values(
@@ -183,13 +196,13 @@ def _true_values(
     for name in TRUTHS:
         try:
             case = request.truth(name)
-            found = repetitions(repeater, case, 1, seed, kept, progress)
-        except McvarError as error:
+        except (SettingError, CapacityError) as error:
             if name == TRUTHS[-1]:
                 raise
             said.append(f"true values are from {TRUTHS[-1]} scenarios: {error}")
         else:
             break
+    found = repetitions(repeater, case, 1, seed, kept, progress)
     _log.info("true values: %s %s scenarios: %.1f s", f"{case.count:,}", name, found.seconds[0, 0])
     return case, found, said
 
@@ -218,26 +231,32 @@ def _notes(runs: Calibration, truth: int) -> list[str]:
                 f"{_named(measure, level)}: {still} of {runs.moving.shape[1]} accounts have the same value in every "
                 "run, and are left out"
             )
-    far = [line for line in runs.lines if abs(line.off) > LIMIT]
+    blurred = _blurred(runs)
+    far = [line for line in runs.lines if abs(line.off) > LIMIT and _key(line) not in blurred]
     if far:
         said.append(
             f"{len(far)} of {len(runs.lines)} coverages are off nominal by more than {LIMIT:g} standard errors: "
             + _some([f"{_place(x)} {100 * (x.coverage or 0):.1f} % for {100 * x.nominal:.1f} %" for x in far])
         )
-    own = {
-        (x.scheme, x.measure, x.level, x.scenarios): runs.truth_error[x.measure, x.level] / x.relative_error
-        for x in runs.lines
-        if x.relative_error
-    }
-    blurred = {key: part for key, part in own.items() if part > BLUR}
     if blurred:
-        worst = max(blurred.values())
+        needed = truth * (max(blurred.values()) / BLUR) ** 2
+        enough = f"job.truth={ceil(needed)} would be enough" if needed < _MOST else "no practical job.truth would do"
         parts = [f"{s} {_named(m, a)} at {n:,} ({100 * part:.0f} %)" for (s, m, a, n), part in blurred.items()]
         said.append(
             f"the error of the true values is more than a fifth of the scheme's, and blurs coverage there: "
-            f"{_some(parts)}; job.truth={ceil(truth * (worst / BLUR) ** 2)} would be enough"
+            f"{_some(parts)}; {enough}"
         )
     return said
+
+
+def _key(line: Line) -> Key:
+    return line.scheme, line.measure, line.level, line.scenarios
+
+
+def _blurred(runs: Calibration) -> dict[Key, float]:
+    """Where the error of the true values is more than a fifth of the scheme's, and by what part of it."""
+    own = {_key(x): runs.truth_error[x.measure, x.level] / x.relative_error for x in runs.lines if x.relative_error}
+    return {key: part for key, part in own.items() if part > BLUR}
 
 
 def _place(line: Line) -> str:

@@ -125,7 +125,12 @@ def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> tup
             from mcvar import plot_calibration  # as below
 
             names = ("calibration.png", "calibration.svg")
-            calibrated.write(folder, {**extra, **{name: partial(plot_calibration.save, calibrated) for name in names}})
+            pictures = {name: partial(plot_calibration.save, calibrated) for name in names}
+            try:
+                calibrated.write(folder, {**extra, **pictures})
+            except KeyboardInterrupt as stopped:
+                said = f"all repetitions are kept: the same command with hydra.run.dir={folder} writes what they tell"
+                raise KeyboardInterrupt(said) from stopped
             return (lambda console: show_calibration(calibrated, console, folder)), 0
         case c.CompareJob():
             compared = find_comparison(config)

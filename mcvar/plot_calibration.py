@@ -101,7 +101,8 @@ def _errors(panel: Axes, lines: Sequence[Line], report: CalibrationReport) -> No
             panel.plot(ends, np.exp(slope.scale) * ends**slope.slope, color=colour, linewidth=1.2)
     panel.set_yscale("log")
     panel.yaxis.set_major_formatter(FuncFormatter(lambda p, _: f"{100 * p:g} %"))
-    panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    if panel.lines:
+        panel.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     _over_scenarios(panel, lines)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mcvar.calibrate_report import LIMIT, CalibrationReport
+from mcvar.calibrate_report import CalibrationReport
 from mcvar.jobs.calibrate import Line
 from mcvar.jobs.convergence import Recommendation
 from mcvar.render import NAMES
@@ -70,17 +70,22 @@ def _table(report: CalibrationReport) -> Table:
         for measure, line in own.items():
             error = "-" if line.relative_error is None else f"{100 * line.relative_error:.2g} %"
             factor = saved.get((scheme, measure, level, count))
-            cells += [_coverage(line), f"{100 * line.nominal:.1f} %", error, "" if factor is None else f"{factor:.3g}"]
+            cells += [
+                _coverage(line, off=report.off(line)),
+                f"{100 * line.nominal:.1f} %",
+                error,
+                "" if factor is None else f"{factor:.3g}",
+            ]
         cells.append(f"{next(iter(own.values())).seconds:.2g}")
         table.add_row(*cells, end_section=keys[at][0] != (keys[at + 1][0] if at + 1 < len(keys) else None))
     return table
 
 
-def _coverage(line: Line) -> Text:
+def _coverage(line: Line, *, off: bool) -> Text:
     if line.coverage is None or line.coverage_stderr is None:
         return Text("-")
     said = f"{100 * line.coverage:.1f} +- {100 * line.coverage_stderr:.1f} %"
-    return Text(said, style="bold red" if abs(line.off) > LIMIT else "")
+    return Text(said, style="bold red" if off else "")
 
 
 def _show_advice(advice: list[Recommendation], report: CalibrationReport, console: Console) -> None:

@@ -84,11 +84,14 @@ class Calibration:
     found : sequence of Repeated
         Of each case; all of the same number of repetitions, at least 2, and of the same seeds.
     truth : Truth
+    least : ndarray [R] or float
+        What differs by no more between runs is rounding.
     """
 
     cases: Sequence[Case]
     found: Sequence[Repeated]
     truth: Truth
+    least: Floats | float = 0.0
 
     @property
     def measures(self) -> list[tuple[str, float]]:
@@ -99,7 +102,7 @@ class Calibration:
     def moving(self) -> NDArray[np.bool_]:
         """Which measures of which accounts have a sampling error, [Q, R]: the others tell nothing."""
         value = np.concatenate([each.value[:, 0] for each in self.found])
-        return np.asarray(np.ptp(value, axis=0) > _STILL * np.abs(value).max(axis=0))
+        return np.asarray(np.ptp(value, axis=0) > np.maximum(_STILL * np.abs(value).max(axis=0), self.least))
 
     @cached_property
     def lines(self) -> list[Line]:

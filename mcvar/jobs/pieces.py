@@ -67,6 +67,8 @@ class Pieces:
         for path in paths:
             with _opened(path) as file:
                 scheme, described = str(file["scheme"]), json.loads(str(file["described"]))
+                for key in (*ARRAYS, "seconds"):
+                    _ = file[key]  # damage anywhere is found before anything runs
             own = described[_OWN]
             now = json.loads(json.dumps({**self.common, scheme: self.own.get(scheme, own)}))
             differing = list(_differing({**described[_COMMON], scheme: own}, now, ""))

@@ -40,13 +40,13 @@ _HOME = {
     "Simulated": "scenarios",
     "StudentT": "models",
     "Tail": "tail",
-    "find_calibration": "calibrate_report",
-    "find_comparison": "comparison_request",
-    "find_explanation": "explain_report",
-    "find_greeks": "greeks_report",
-    "fit_model": "fit_report",
+    "find_calibration": "reports.calibration",
+    "find_comparison": "reports.comparison_request",
+    "find_explanation": "reports.explanation",
+    "find_greeks": "reports.greeks",
+    "fit_model": "reports.fit",
     "run": "api",
-    "simulate_moves": "moves_report",
+    "simulate_moves": "reports.moves",
 }
 __all__ = ["__version__", "config", *_HOME]
 

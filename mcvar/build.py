@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from mcvar import config as c
-from mcvar import model_config as m
 from mcvar.book import Book, resolve, underlying_carry
-from mcvar.build_market import Files, any_market, deribit_market, sample_market
-from mcvar.build_model import prepare
-from mcvar.build_past import historical_moves
+from mcvar.building.market import Files, any_market, deribit_market, sample_market
+from mcvar.building.model import prepare
+from mcvar.building.past import historical_moves
 from mcvar.errors import SettingError
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.market import DAYS_PER_YEAR, Market
@@ -21,6 +20,7 @@ from mcvar.models import Drift
 from mcvar.pricing.settings import Pricing
 from mcvar.sampling import Plain, Quasi, Sampling, Strata
 from mcvar.scenarios import Explicit, Simulated
+from mcvar.settings import model as m
 
 MOST_STEPS = 2**24  # what the generator's counter holds
 

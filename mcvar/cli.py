@@ -30,19 +30,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mcvar import __version__
 from mcvar import config as c
 from mcvar.api import run
-from mcvar.calibrate_report import find_calibration
-from mcvar.comparison_request import find_comparison
 from mcvar.errors import McvarError, SettingError
-from mcvar.explain_report import find_explanation
-from mcvar.fit_report import fit_model
-from mcvar.greeks_report import find_greeks
-from mcvar.moves_report import simulate_moves
-from mcvar.render import show
-from mcvar.render_calibration import show_calibration
-from mcvar.render_comparison import show_comparison
-from mcvar.render_explain import show_explanation
-from mcvar.render_models import show_fit, show_greeks, show_moves
+from mcvar.render.calibration import show_calibration
+from mcvar.render.comparison import show_comparison
+from mcvar.render.explanation import show_explanation
+from mcvar.render.models import show_fit, show_greeks, show_moves
+from mcvar.render.run import show
 from mcvar.report import Report
+from mcvar.reports.calibration import find_calibration
+from mcvar.reports.comparison_request import find_comparison
+from mcvar.reports.explanation import find_explanation
+from mcvar.reports.fit import fit_model
+from mcvar.reports.greeks import find_greeks
+from mcvar.reports.moves import simulate_moves
 
 _USER, _NOT_REACHED = 2, 3
 Writers = dict[str, Callable[[Path], None]]
@@ -122,7 +122,7 @@ def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> tup
             return (lambda console: show_fit(fitted, console, folder)), 0
         case c.CalibrateJob():
             calibrated = find_calibration(config, folder)
-            from mcvar import plot_calibration  # as below
+            from mcvar.plots import calibration as plot_calibration  # as below
 
             names = ("calibration.png", "calibration.svg")
             pictures = {name: partial(plot_calibration.save, calibrated) for name in names}
@@ -134,7 +134,7 @@ def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> tup
             return (lambda console: show_calibration(calibrated, console, folder)), 0
         case c.CompareJob():
             compared = find_comparison(config)
-            from mcvar import page_comparison  # as below
+            from mcvar.pages import comparison as page_comparison  # as below
 
             compared.write(folder, {**extra, "comparison.html": partial(page_comparison.save, compared)})
             return (lambda console: show_comparison(compared, console, rows=config.output.table_rows, folder=folder)), 0
@@ -151,7 +151,7 @@ def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> tup
             moves.write(folder, extra)
             return (lambda console: show_moves(moves, console, folder)), 0
     report = _with_progress(config, stderr)
-    from mcvar import plot  # matplotlib is slow to import: only when there is something to draw
+    from mcvar.plots import tail as plot  # matplotlib is slow to import: only when there is something to draw
 
     pictures = {name: partial(plot.save, report) for name in ("loss_tail.png", "loss_tail.svg")}
     report.write(folder, {**extra, **pictures})

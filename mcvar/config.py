@@ -11,56 +11,56 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from mcvar.history import Missing as Missing
-from mcvar.job_config import JOBS
-from mcvar.job_config import CalibrateJob as CalibrateJob
-from mcvar.job_config import CompareJob as CompareJob
-from mcvar.job_config import ExplainJob as ExplainJob
-from mcvar.job_config import FitJob as FitJob
-from mcvar.job_config import GreeksJob as GreeksJob
-from mcvar.job_config import JobConfig as JobConfig
-from mcvar.job_config import MovesJob as MovesJob
-from mcvar.job_config import VarJob as VarJob
-from mcvar.market_config import CORRELATIONS, MARKETS
-from mcvar.market_config import ConstantCorrelation as ConstantCorrelation
-from mcvar.market_config import CorrelationConfig as CorrelationConfig
-from mcvar.market_config import DeribitMarket as DeribitMarket
-from mcvar.market_config import EwmaCorrelation as EwmaCorrelation
-from mcvar.market_config import FilesMarket as FilesMarket
-from mcvar.market_config import HistoricalCorrelation as HistoricalCorrelation
-from mcvar.market_config import IdentityCorrelation as IdentityCorrelation
-from mcvar.market_config import LedoitWolfCorrelation as LedoitWolfCorrelation
-from mcvar.market_config import MarketConfig as MarketConfig
-from mcvar.market_config import MatrixCorrelation as MatrixCorrelation
-from mcvar.market_config import RandomMatrixCorrelation as RandomMatrixCorrelation
-from mcvar.market_config import SampleMarket as SampleMarket
-from mcvar.market_config import ShrinkToConstantCorrelation as ShrinkToConstantCorrelation
-from mcvar.market_config import TauCorrelation as TauCorrelation
 from mcvar.measures import Interval as Interval
 from mcvar.measures import Joint as Joint
 from mcvar.measures import Sides as Sides
-from mcvar.model_config import MODELS
-from mcvar.model_config import BatesModel as BatesModel
-from mcvar.model_config import FilteredHistoricalModel as FilteredHistoricalModel
-from mcvar.model_config import GarchModel as GarchModel
-from mcvar.model_config import GaussianModel as GaussianModel
-from mcvar.model_config import HestonModel as HestonModel
-from mcvar.model_config import HistoricalModel as HistoricalModel
-from mcvar.model_config import MertonModel as MertonModel
-from mcvar.model_config import ModelConfig as ModelConfig
-from mcvar.model_config import StudentTModel as StudentTModel
 from mcvar.models import Drift as Drift
 from mcvar.precision import Precision
 from mcvar.pricing.asian import Method
 from mcvar.pricing.settings import Accuracy, AmericanMethod
-from mcvar.sampling_config import SAMPLINGS
-from mcvar.sampling_config import ControlVariateSampling as ControlVariateSampling
-from mcvar.sampling_config import ImportanceSampling as ImportanceSampling
-from mcvar.sampling_config import PlainSampling as PlainSampling
-from mcvar.sampling_config import SamplingConfig as SamplingConfig
-from mcvar.sampling_config import SobolSampling as SobolSampling
-from mcvar.sampling_config import StratifiedSampling as StratifiedSampling
-from mcvar.scan_config import SCANS
-from mcvar.scan_config import ScanConfig as ScanConfig
+from mcvar.settings.job import JOBS
+from mcvar.settings.job import CalibrateJob as CalibrateJob
+from mcvar.settings.job import CompareJob as CompareJob
+from mcvar.settings.job import ExplainJob as ExplainJob
+from mcvar.settings.job import FitJob as FitJob
+from mcvar.settings.job import GreeksJob as GreeksJob
+from mcvar.settings.job import JobConfig as JobConfig
+from mcvar.settings.job import MovesJob as MovesJob
+from mcvar.settings.job import VarJob as VarJob
+from mcvar.settings.market import CORRELATIONS, MARKETS
+from mcvar.settings.market import ConstantCorrelation as ConstantCorrelation
+from mcvar.settings.market import CorrelationConfig as CorrelationConfig
+from mcvar.settings.market import DeribitMarket as DeribitMarket
+from mcvar.settings.market import EwmaCorrelation as EwmaCorrelation
+from mcvar.settings.market import FilesMarket as FilesMarket
+from mcvar.settings.market import HistoricalCorrelation as HistoricalCorrelation
+from mcvar.settings.market import IdentityCorrelation as IdentityCorrelation
+from mcvar.settings.market import LedoitWolfCorrelation as LedoitWolfCorrelation
+from mcvar.settings.market import MarketConfig as MarketConfig
+from mcvar.settings.market import MatrixCorrelation as MatrixCorrelation
+from mcvar.settings.market import RandomMatrixCorrelation as RandomMatrixCorrelation
+from mcvar.settings.market import SampleMarket as SampleMarket
+from mcvar.settings.market import ShrinkToConstantCorrelation as ShrinkToConstantCorrelation
+from mcvar.settings.market import TauCorrelation as TauCorrelation
+from mcvar.settings.model import MODELS
+from mcvar.settings.model import BatesModel as BatesModel
+from mcvar.settings.model import FilteredHistoricalModel as FilteredHistoricalModel
+from mcvar.settings.model import GarchModel as GarchModel
+from mcvar.settings.model import GaussianModel as GaussianModel
+from mcvar.settings.model import HestonModel as HestonModel
+from mcvar.settings.model import HistoricalModel as HistoricalModel
+from mcvar.settings.model import MertonModel as MertonModel
+from mcvar.settings.model import ModelConfig as ModelConfig
+from mcvar.settings.model import StudentTModel as StudentTModel
+from mcvar.settings.sampling import SAMPLINGS
+from mcvar.settings.sampling import ControlVariateSampling as ControlVariateSampling
+from mcvar.settings.sampling import ImportanceSampling as ImportanceSampling
+from mcvar.settings.sampling import PlainSampling as PlainSampling
+from mcvar.settings.sampling import SamplingConfig as SamplingConfig
+from mcvar.settings.sampling import SobolSampling as SobolSampling
+from mcvar.settings.sampling import StratifiedSampling as StratifiedSampling
+from mcvar.settings.scan import SCANS
+from mcvar.settings.scan import ScanConfig as ScanConfig
 from mcvar.until import CAP, FLOOR
 
 # OmegaConf reads these annotations: it knows Optional[...] and List, not the newer `... | None` everywhere.

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar import model_config as m
 from mcvar.errors import SettingError
 from mcvar.fit import ewma_variances
 from mcvar.market import DAYS_PER_YEAR, Market
+from mcvar.settings import model as m
 
 Floats = NDArray[np.float64]
 DECAY = 0.97  # of the short-term forecast, of a history of days

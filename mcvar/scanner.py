@@ -14,7 +14,7 @@ from scipy import sparse
 from mcvar import config as c
 from mcvar.api import Prepared
 from mcvar.book import take_rows
-from mcvar.build_scan import Scan, build_scan
+from mcvar.building.scan import Scan, build_scan
 from mcvar.columns import Columns
 from mcvar.currencies import conversion
 from mcvar.engines.levels import ratio

@@ -17,14 +17,14 @@ from scipy.stats import binom, norm
 
 import mcvar
 from mcvar import config as c
-from mcvar.calibrate_report import CalibrationReport, find_calibration
 from mcvar.errors import InputError, McvarError, SettingError
 from mcvar.jobs import repeat
 from mcvar.jobs.pieces import Pieces
 from mcvar.jobs.repeat import Repeater
 from mcvar.measures import Interval, Joint, Measures
-from mcvar.plot_calibration import save
-from mcvar.render_calibration import show_calibration
+from mcvar.plots.calibration import save
+from mcvar.render.calibration import show_calibration
+from mcvar.reports.calibration import CalibrationReport, find_calibration
 
 Run = Callable[..., int]
 JUMPS = c.MertonModel(own={"A": {"intensity": 5.0, "mean": -0.02, "deviation": 0.03}})

@@ -20,10 +20,10 @@ import scanned
 from matplotlib.image import imread
 
 from mcvar import config as c
-from mcvar.comparison_report import ComparisonReport, compare_run
-from mcvar.page_comparison import comparison_page, save
-from mcvar.page_pictures import coverage, distribution, scatter
-from mcvar.page_svg import Scale, mark
+from mcvar.pages.comparison import comparison_page, save
+from mcvar.pages.pictures import coverage, distribution, scatter
+from mcvar.pages.svg import Scale, mark
+from mcvar.reports.comparison import ComparisonReport, compare_run
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ODD = 'a<b>&"x" {y}'  # an account's name is text, whatever is in it

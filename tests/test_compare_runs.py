@@ -19,7 +19,6 @@ from scipy.stats import norm
 
 from mcvar import config as c
 from mcvar.book import Book
-from mcvar.comparison_report import ComparisonReport, compare_run, telling
 from mcvar.engines import EngineChoice, Launcher, Reference
 from mcvar.errors import SettingError
 from mcvar.jobs import var
@@ -27,7 +26,8 @@ from mcvar.jobs.compare import Simulation, alone_var, compare_all, losses, optio
 from mcvar.market import Market
 from mcvar.memory import plan
 from mcvar.models import Gaussian
-from mcvar.render_comparison import show_comparison
+from mcvar.render.comparison import show_comparison
+from mcvar.reports.comparison import ComparisonReport, compare_run, telling
 from mcvar.sampling import Quasi
 from mcvar.scan.compare import Basis, Scans
 from mcvar.scenarios import Simulated

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf as sklearn_ledoit_wolf
 
 from mcvar import config as c
-from mcvar.build_market import sample_market
+from mcvar.building.market import sample_market
 from mcvar.correlation import Estimate, historical, positive
 from mcvar.errors import SettingError
 from mcvar.estimators import ledoit_wolf, random_matrix, shrink_to_constant, tau, volatilities

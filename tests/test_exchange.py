@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from mcvar.book import Book, resolve
-from mcvar.build_scan import Scan, build_scan, read_points
+from mcvar.building.scan import Scan, build_scan, read_points
 from mcvar.correlation import given, positive
 from mcvar.engines import choose
 from mcvar.errors import SettingError
@@ -30,7 +30,7 @@ from mcvar.scan.exchange_price import price_exchange
 from mcvar.scan.grid import SPAN16
 from mcvar.scan.price import WEIGHTS, risk_arrays
 from mcvar.scan.price_contracts import Contracts, commodity_names
-from mcvar.scan_config import SCANS, ScanConfig
+from mcvar.settings.scan import SCANS, ScanConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "scan"
 NUMPY = choose("numpy")

@@ -17,9 +17,9 @@ import pytest
 import mcvar
 from mcvar import config as c
 from mcvar.errors import CapacityError, InputError, McvarError, SettingError
-from mcvar.explain_report import ExplainReport
 from mcvar.finished import FinishedRun, configuration, read_run
 from mcvar.report import digest_of, plain
+from mcvar.reports.explanation import ExplainReport
 
 Run = Callable[..., int]
 FACTORS = """factor,kind,underlying,tenor,level,volatility

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mcvar import config as c
-from mcvar.build_market import Files, any_market
+from mcvar.building.market import Files, any_market
 from mcvar.columns import Columns
 from mcvar.errors import InputError, SettingError
 from mcvar.history import History, Missing, read_history

@@ -22,13 +22,8 @@ ORDER = [
     {"term_checks"}, {"terms"}, {"book"}, {"models"},
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"intervals"},
     {"measures", "provenance"}, {"until"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen", "scan"}, {"jobs"},
-    {"market_config", "model_config", "model_settings", "sampling_config", "scan_config", "fit"},
-    {"job_config"}, {"config"}, {"schemes"}, {"io", "regime"},
-    {"build_market", "build_fit", "build_scan"}, {"build_past"}, {"build_model"}, {"build"},
-    {"page", "page_svg", "report"}, {"api", "render", "comparison_report"},
-    {"plot", "fit_report", "moves_report", "greeks_report", "finished", "page_pictures", "page_discussion"},
-    {"explain_report", "calibrate_request", "scanner"}, {"comparison_request"}, {"calibrate_report", "page_comparison"},
-    {"render_models", "render_explain", "render_calibration", "render_comparison", "plot_calibration"}, {"cli"},
+    {"settings", "fit"}, {"config"}, {"schemes"}, {"io", "regime"}, {"building"}, {"build"},
+    {"report"}, {"api"}, {"finished", "scanner"}, {"reports"}, {"pages"}, {"render"}, {"plots"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.

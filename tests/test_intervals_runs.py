@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 import mcvar
-from mcvar import memory, plot
+from mcvar import memory
 from mcvar.config import (
     Config,
     ConstantCorrelation,
@@ -42,10 +42,11 @@ from mcvar.engines import EngineChoice, Launcher
 from mcvar.errors import CapacityError, SettingError
 from mcvar.intervals import sections
 from mcvar.measures import Interval, Joint, Measures, Sides
+from mcvar.plots import tail as plot
 from mcvar.precision import Precision
-from mcvar.render import show
+from mcvar.render.run import show
 from mcvar.report import Report
-from mcvar.sampling_config import SamplingConfig, StratifiedSampling
+from mcvar.settings.sampling import SamplingConfig, StratifiedSampling
 
 ROOT = Path(__file__).parents[1]
 OUTPUT = OutputConfig(tail_rows=20, table_rows=3, plot_rows=1)

@@ -11,7 +11,7 @@ import pytest
 from books import gross_value
 
 import mcvar
-from mcvar import build, memory, plot
+from mcvar import build, memory
 from mcvar.book import Book
 from mcvar.config import Config, HorizonConfig, NativeEngine, OutputConfig, SimulatedScenarios
 from mcvar.engines import EngineChoice, Launcher, Reference, choose, host
@@ -23,6 +23,7 @@ from mcvar.jobs.var import VarResult
 from mcvar.market import Market
 from mcvar.measures import depth, spans
 from mcvar.models import Gaussian
+from mcvar.plots import tail as plot
 from mcvar.precision import Precision
 from mcvar.report import RESULT_FILES, Report
 from mcvar.scenarios import Simulated

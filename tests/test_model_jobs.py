@@ -20,9 +20,9 @@ from mcvar.engines.laws import law_memory
 from mcvar.errors import InputError, McvarError, SettingError
 from mcvar.fit import conditional_variances
 from mcvar.io.sample import sample_history
-from mcvar.model_config import Filter, Innovations, Regime
 from mcvar.models import Drift
 from mcvar.scenarios import Explicit, Simulated
+from mcvar.settings.model import Filter, Innovations, Regime
 
 Run = Callable[..., int]
 FITTED = ["student_t", "merton", "heston", "bates", "garch", "filtered_historical"]

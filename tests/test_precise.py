@@ -37,7 +37,7 @@ from mcvar.errors import CapacityError, McvarError, SettingError
 from mcvar.jobs.precise import gross_value
 from mcvar.measures import Sides
 from mcvar.precision import Precision
-from mcvar.render import show
+from mcvar.render.run import show
 from mcvar.report import Report
 from mcvar.scenarios import Explicit
 

@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 
 import mcvar
-from mcvar import book, build, correlation, market, plot
+from mcvar import book, build, correlation, market
 from mcvar.api import engine_of, measures_of
 from mcvar.columns import Columns
 from mcvar.config import (
@@ -37,6 +37,7 @@ from mcvar.jobs import var
 from mcvar.measures import Interval, Joint, Measures, Sides
 from mcvar.memory import plan
 from mcvar.models import Gaussian
+from mcvar.plots import tail as plot
 from mcvar.precision import Precision
 from mcvar.report import Report
 from mcvar.scenarios import Simulated

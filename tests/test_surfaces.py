@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mcvar.build_market import Files, any_market
+from mcvar.building.market import Files, any_market
 from mcvar.config import (
     Config,
     ConstantCorrelation,

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar import model_config as m
-from mcvar.build_fit import past_moves
+from mcvar.building.fit import past_moves
 from mcvar.columns import parse_time
 from mcvar.errors import SettingError
 from mcvar.fit import conditional_variances, ewma_variances
 from mcvar.market import Market
-from mcvar.model_settings import read_parameters
 from mcvar.models import FilteredHistorical, GjrGarch, Historical
 from mcvar.models.historical import rescaled
 from mcvar.models.volatility import Garch
 from mcvar.regime import Floors
+from mcvar.settings import model as m
+from mcvar.settings.model_checks import read_parameters
 
 Floats = NDArray[np.float64]
 _GARCH = ("omega", "alpha", "gamma", "beta")

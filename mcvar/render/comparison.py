@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from mcvar.comparison_report import ComparisonReport
 from mcvar.jobs.compare import Comparison
-from mcvar.page import NONE, number, percent
+from mcvar.pages.page import NONE, number, percent
+from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.compare import Compared
 from mcvar.scan.compare_groups import ALL
 

@@ -28,7 +28,7 @@ from mcvar.scan.exchange_grid import (
 from mcvar.scan.parameters import Commodity, Parameters
 from mcvar.scan.price_contracts import settlement_currencies
 from mcvar.scan.price_ranges import Ranges, default_ranges
-from mcvar.scan_config import ScanConfig
+from mcvar.settings.scan import ScanConfig
 
 _OF_RULES = ("rule", "floor", "initial", "maintenance")
 

@@ -8,10 +8,10 @@ from math import ceil, floor, log10
 import numpy as np
 from numpy.typing import NDArray
 
-from mcvar.comparison_report import ComparisonReport
 from mcvar.jobs.compare import Comparison
-from mcvar.page import number, percent
-from mcvar.page_svg import Scale, axes, box, line, mark, short, svg, text
+from mcvar.pages.page import number, percent
+from mcvar.pages.svg import Scale, axes, box, line, mark, short, svg, text
+from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.compare import Compared
 from mcvar.scan.compare_groups import ALL, UNNAMED, Group
 

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from mcvar import config as c
 from mcvar import fit
-from mcvar import model_config as m
 from mcvar.book import Book
 from mcvar.errors import SettingError
 from mcvar.fit import Fitted
 from mcvar.instruments import Kind
 from mcvar.market import FactorKind, Market, Shock
+from mcvar.settings import model as m
 
 Floats = NDArray[np.float64]
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mcvar.explain_report import ExplainReport
 from mcvar.jobs.contributions import Contribution
-from mcvar.render import NAMES
+from mcvar.render.run import NAMES
+from mcvar.reports.explanation import ExplainReport
 
 _WIDE = 160
 _OVER = {"instrument": "instrument", "underlying": "underlying", "factor": "factor moved alone"}

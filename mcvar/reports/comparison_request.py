@@ -8,11 +8,11 @@ from pathlib import Path
 from mcvar import config as c
 from mcvar.api import prepare
 from mcvar.book import rows_of
-from mcvar.comparison_report import ComparisonReport, compare_run
 from mcvar.errors import SettingError
 from mcvar.io.tables import digest, read_table
 from mcvar.jobs.compare import Simulation, option_value
 from mcvar.market import DAYS_PER_YEAR
+from mcvar.reports.comparison import ComparisonReport, compare_run
 from mcvar.scan.compare import Basis, check_basis
 from mcvar.scan.compare_external import read_margins
 from mcvar.scanner import Priced, exported, scanner_of

@@ -6,9 +6,9 @@ from html import escape
 
 import numpy as np
 
-from mcvar.comparison_report import ComparisonReport
 from mcvar.jobs.compare import Comparison
-from mcvar.page import number, percent
+from mcvar.pages.page import number, percent
+from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.compare_groups import ALL, Group
 
 BY_CONSTRUCTION = (

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar import config as c
-from mcvar import model_config as m
-from mcvar.build_fit import fitted, past_moves
-from mcvar.build_past import filtered, garch
+from mcvar.building.fit import fitted, past_moves
+from mcvar.building.past import filtered, garch
 from mcvar.errors import SettingError
 from mcvar.market import Market
-from mcvar.model_settings import number, read_parameters
 from mcvar.models import (
     Gaussian,
     Heston,
@@ -28,6 +26,8 @@ from mcvar.models.jumps import JumpRates
 from mcvar.models.marginals import LEAST_SAMPLE, Marginal
 from mcvar.models.student_t import Group
 from mcvar.regime import Floors
+from mcvar.settings import model as m
+from mcvar.settings.model_checks import number, read_parameters
 
 Floats = NDArray[np.float64]
 _HESTON = ("kappa", "theta", "sigma", "rho", "v0")

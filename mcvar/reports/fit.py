@@ -13,13 +13,13 @@ from typing import Any
 
 from mcvar import build
 from mcvar.api import check_numbers
-from mcvar.build_fit import fitted
+from mcvar.building.fit import fitted
 from mcvar.config import OPTIONS, Config, FitJob, option_name
 from mcvar.errors import SettingError
 from mcvar.fit import Fitted
-from mcvar.model_config import ModelConfig
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
+from mcvar.settings.model import ModelConfig
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def fit_model(config: Config) -> FitReport:
 
     Examples
     --------
-    >>> from mcvar.model_config import StudentTModel
+    >>> from mcvar.settings.model import StudentTModel
     >>> found = fit_model(Config(model=StudentTModel()))
     >>> 2.5 < found.fitted.settings["dof"] < 6
     True

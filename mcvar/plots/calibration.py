@@ -12,9 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from mcvar.calibrate_report import CalibrationReport
 from mcvar.jobs.calibrate import Line
-from mcvar.render import NAMES
+from mcvar.render.run import NAMES
+from mcvar.reports.calibration import CalibrationReport
 
 _INK, _GRID = "#1f2933", "#e4e7eb"
 _COLOURS = {

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from mcvar.render import NAMES
+from mcvar.render.run import NAMES
 from mcvar.report import Report
 
 _INK, _VAR, _ES, _GRID = "#1f2933", "#1f6feb", "#c2410c", "#e4e7eb"

@@ -18,7 +18,6 @@ import pyarrow.parquet
 
 from mcvar import config as c
 from mcvar.api import check_limits, check_numbers
-from mcvar.calibrate_request import TRUTH, Request, seed_of
 from mcvar.engines import Reference
 from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs.calibrate import Calibration, Line, Truth
@@ -28,6 +27,7 @@ from mcvar.jobs.precise import gross_value
 from mcvar.jobs.repeat import Case, Repeated, Repeater
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
+from mcvar.reports.calibration_request import TRUTH, Request, seed_of
 from mcvar.scenarios import Explicit
 from mcvar.shards import Progress
 

@@ -9,10 +9,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from mcvar.fit_report import FitReport
-from mcvar.greeks_report import GreeksReport
 from mcvar.jobs.greeks import NAMES
-from mcvar.moves_report import MovesReport
+from mcvar.reports.fit import FitReport
+from mcvar.reports.greeks import GreeksReport
+from mcvar.reports.moves import MovesReport
 
 _WIDE = 160
 _SHOWN = ("mean", "std", "skewness", "kurtosis", "q0.01", "q0.99", "minimum_q0.01", "maximum_q0.99", "average")

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mcvar.calibrate_report import CalibrationReport
 from mcvar.jobs.calibrate import Line
 from mcvar.jobs.convergence import Recommendation
-from mcvar.render import NAMES
+from mcvar.render.run import NAMES
+from mcvar.reports.calibration import CalibrationReport
 
 _WIDE = 160
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mcvar.comparison_report import ComparisonReport
 from mcvar.jobs.compare import DRAWN, Comparison
-from mcvar.page import NONE, number, page, percent, share, span, table, tiles
-from mcvar.page_discussion import BY_CONSTRUCTION, discussion, named
-from mcvar.page_pictures import coverage, distribution, scatter
-from mcvar.page_svg import short
+from mcvar.pages.discussion import BY_CONSTRUCTION, discussion, named
+from mcvar.pages.page import NONE, number, page, percent, share, span, table, tiles
+from mcvar.pages.pictures import coverage, distribution, scatter
+from mcvar.pages.svg import short
+from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.compare import Compared
 
 ROWS = 300  # accounts of a table, at most

@@ -44,6 +44,7 @@ _HOME = {
     "find_comparison": "reports.comparison_request",
     "find_explanation": "reports.explanation",
     "find_greeks": "reports.greeks",
+    "find_margins": "reports.margins",
     "fit_model": "reports.fit",
     "run": "api",
     "simulate_moves": "reports.moves",

@@ -39,6 +39,7 @@ _PYTHON = {
     "greeks": "find_greeks",
     "explain": "find_explanation",
     "calibrate": "find_calibration",
+    "scan": "find_margins",
     "compare": "find_comparison",
 }
 _FELT = 2e-5  # of VaR: a hundredth of its sampling error at a million scenarios
@@ -86,8 +87,8 @@ class Prepared:
         return _carried_out(self, progress)
 
 
-def prepare(config: Config) -> Prepared:
-    """Read, check and plan: see `run`."""
+def prepare(config: Config, *, tables: bool = False) -> Prepared:
+    """Read, check and plan: see `run`. `tables`: keep positions as they were brought, some 200 B each."""
     start = time.perf_counter()
     check_numbers(config)
     if not isinstance(config.job, VarJob):
@@ -97,6 +98,7 @@ def prepare(config: Config) -> Prepared:
     check_limits(config)
     engine = engine_of(config)
     given = build.inputs(config)
+    given = given if tables else dataclasses.replace(given, tables={})
     market, book, count = given.market, given.book, given.scenarios.count
     asked = measures_of(config.measure, given.scenarios)
     if isinstance(given.scenarios, Explicit):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from mcvar.book import Book, resolve, underlying_carry
 from mcvar.building.market import Files, any_market, deribit_market, sample_market
 from mcvar.building.model import prepare
 from mcvar.building.past import historical_moves
+from mcvar.columns import Columns
 from mcvar.errors import SettingError
 from mcvar.io import deribit, deribit_tables, sample
 from mcvar.market import DAYS_PER_YEAR, Market
@@ -35,7 +36,10 @@ class Horizon:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a job works on, and the files it came from (path to SHA-256)."""
+    """What a job works on, and the files it came from (path to SHA-256).
+
+    `tables`: `instruments`, `positions` and, where there are any, `accounts`, as they were brought.
+    """
 
     market: Market
     book: Book
@@ -44,6 +48,7 @@ class Inputs:
     files: dict[str, str]
     notes: tuple[str, ...] = ()
     fitted: Mapping[str, Any] | None = None  # parameters that the history gave
+    tables: Mapping[str, Columns] = field(default_factory=dict)
 
 
 def inputs(config: c.Config) -> Inputs:
@@ -55,7 +60,7 @@ def inputs(config: c.Config) -> Inputs:
         Whatever is wrong with files or settings, before any simulation.
     """
     files = Files()
-    market, book = _market_and_book(config, files)
+    market, book, tables = _market_and_book(config, files)
     if not isinstance(config.scenarios, c.SimulatedScenarios):
         raise SettingError("scenarios must be `simulated`")
     horizon = _horizon(config.horizon, market)
@@ -69,12 +74,12 @@ def inputs(config: c.Config) -> Inputs:
         scale = np.sqrt(horizon.variance * market.steps_per_year / steps)
         shocks = past.shocks(market, horizon.variance, carry, steps, float(scale))
         moves = Explicit(shocks, np.sqrt(np.mean(shocks**2, axis=1)))
-        return Inputs(market, book, moves, horizon, files.seen, notes)
+        return Inputs(market, book, moves, horizon, files.seen, notes, tables=tables)
     prepared = prepare(config.model, market)
     law = prepared.model.law(prepared.market, horizon.variance, carry, _steps(config, market, horizon))
     scenarios = Simulated(law, config.scenarios.count, config.scenarios.seed, sampling)
     notes = (*prepared.notes, *law.notes)
-    return Inputs(prepared.market, book, scenarios, horizon, files.seen, notes, prepared.settings)
+    return Inputs(prepared.market, book, scenarios, horizon, files.seen, notes, prepared.settings, tables)
 
 
 def market_alone(config: c.Config) -> tuple[Market, None, dict[str, str]]:
@@ -86,11 +91,18 @@ def market_alone(config: c.Config) -> tuple[Market, None, dict[str, str]]:
 def market_and_chain(config: c.Config) -> tuple[Market, Book, dict[str, str]]:
     """The market and the book of a configuration, and the files that they came from."""
     files = Files()
-    return *_market_and_book(config, files), files.seen
+    market, book, _ = _market_and_book(config, files)
+    return market, book, files.seen
 
 
-def _market_and_book(config: c.Config, files: Files) -> tuple[Market, Book]:
+def _market_and_book(config: c.Config, files: Files) -> tuple[Market, Book, dict[str, Columns]]:
     pricing = _pricing(config.pricing)
+    market, tables = _market_and_tables(config, files)
+    book = resolve(tables["instruments"], tables["positions"], market, tables.get("accounts"), pricing=pricing)
+    return market, book, tables
+
+
+def _market_and_tables(config: c.Config, files: Files) -> tuple[Market, dict[str, Columns]]:
     match config.market, config.book:
         case c.SampleMarket() as market_config, c.SampleBook() as book_config:
             market = sample_market(market_config, config)
@@ -98,21 +110,21 @@ def _market_and_book(config: c.Config, files: Files) -> tuple[Market, Book]:
             positions, accounts = sample.sample_positions(
                 market, instruments, accounts=book_config.accounts, seed=book_config.seed
             )
-            return market, resolve(instruments, positions, market, accounts, pricing=pricing)
+            return market, {"instruments": instruments, "positions": positions, "accounts": accounts}
         case c.DeribitMarket() as market_config, c.DeribitBook() as book_config:
             snapshot = deribit.read_snapshot(files.note(market_config.snapshot, "market.snapshot"))
             market = deribit_market(market_config, config, snapshot, files)
             instruments = deribit_tables.instrument_table(snapshot)
             path = files.note(book_config.positions, "book.positions")
-            return market, resolve(
-                instruments, deribit_tables.position_table(path, instruments), market, pricing=pricing
-            )
+            positions = deribit_tables.position_table(path, instruments)
+            return market, {"instruments": instruments, "positions": positions}
         case _, c.FilesBook() as book_config:
             instruments = files.table(book_config.instruments, "book.instruments")
             positions = files.table(book_config.positions, "book.positions")
-            listed = files.table(book_config.accounts, "book.accounts") if book_config.accounts else None
-            market = any_market(config, files, expiring=any(instruments.texts("expiry")))
-            return market, resolve(instruments, positions, market, listed, pricing=pricing)
+            tables = {"instruments": instruments, "positions": positions}
+            if book_config.accounts:
+                tables["accounts"] = files.table(book_config.accounts, "book.accounts")
+            return any_market(config, files, expiring=any(instruments.texts("expiry"))), tables
         case _:
             raise SettingError(
                 f"book={c.option_name(config.book)} goes with market={c.option_name(config.book)} only, "

@@ -34,6 +34,7 @@ from mcvar.errors import McvarError, SettingError
 from mcvar.render.calibration import show_calibration
 from mcvar.render.comparison import show_comparison
 from mcvar.render.explanation import show_explanation
+from mcvar.render.margins import show_margins
 from mcvar.render.models import show_fit, show_greeks, show_moves
 from mcvar.render.run import show
 from mcvar.report import Report
@@ -42,6 +43,7 @@ from mcvar.reports.comparison_request import find_comparison
 from mcvar.reports.explanation import find_explanation
 from mcvar.reports.fit import fit_model
 from mcvar.reports.greeks import find_greeks
+from mcvar.reports.margins import find_margins
 from mcvar.reports.moves import simulate_moves
 
 _USER, _NOT_REACHED = 2, 3
@@ -138,6 +140,10 @@ def _job(config: c.Config, stderr: Console, folder: Path, extra: Writers) -> tup
 
             compared.write(folder, {**extra, "comparison.html": partial(page_comparison.save, compared)})
             return (lambda console: show_comparison(compared, console, rows=config.output.table_rows, folder=folder)), 0
+        case c.ScanJob():
+            scanned = find_margins(config)
+            scanned.write(folder, extra)
+            return (lambda console: show_margins(scanned, console, config.output.table_rows, folder)), 0
         case c.ExplainJob():
             explained = find_explanation(config)
             explained.write(folder, extra)

@@ -26,6 +26,7 @@ from mcvar.settings.job import FitJob as FitJob
 from mcvar.settings.job import GreeksJob as GreeksJob
 from mcvar.settings.job import JobConfig as JobConfig
 from mcvar.settings.job import MovesJob as MovesJob
+from mcvar.settings.job import ScanJob as ScanJob
 from mcvar.settings.job import VarJob as VarJob
 from mcvar.settings.market import CORRELATIONS, MARKETS
 from mcvar.settings.market import ConstantCorrelation as ConstantCorrelation

@@ -27,7 +27,16 @@ RESULT_FILES = (
     "measures.parquet", "tail.parquet", "moves.parquet", "greeks.parquet", "account_greeks.parquet",
     "contributions.parquet", "incremental.parquet", "comparison.parquet", "comparison_groups.parquet",
     "comparison_ranges.parquet", "comparison.html", "coverage.parquet", "calibration.png", "calibration.svg",
-    "loss_tail.png", "loss_tail.svg", "composed.yaml", "run.json",
+    "loss_tail.png", "loss_tail.svg", "margins.parquet", "breakdown.txt",
+    *(
+        f"export/{name}"
+        for name in (
+            "instruments.csv", "positions.csv", "accounts.csv", "factors.csv", "correlation.csv", "history.csv",
+            "risk_arrays.csv", "commodities.csv", "tiers.csv", "spreads.csv", "delivery.csv", "risk_arrays.spn",
+            "about.json",
+        )
+    ),
+    "composed.yaml", "run.json",
 )  # fmt: skip
 
 
@@ -145,8 +154,10 @@ def write_run(folder: Path, files: Mapping[str, Callable[[Path], object]], recor
             (scratch / name).parent.mkdir(exist_ok=True)
             write(scratch / name)
         (scratch / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        read = {Path(path).resolve() for path in record.get("inputs", {})}
         for name in RESULT_FILES[::-1]:
-            (folder / name).unlink(missing_ok=True)
+            if (folder / name).resolve() not in read:  # such as what an earlier run exported there
+                (folder / name).unlink(missing_ok=True)
         for name in [*files, "run.json"]:
             (folder / name).parent.mkdir(exist_ok=True)
             (scratch / name).replace(folder / name)

@@ -55,10 +55,15 @@ class Scanned:
         at = np.arange(len(risk))
         return risk.sum(axis=1), np.where(risk.sum(axis=1) > 0, each[at, largest].argmax(axis=1) + 1, 0)
 
+    def alone(self) -> tuple[Floats, Floats]:
+        """Margins of one long and one short contract."""
+        loss = self.loss(1.0, 1.0)
+        return np.maximum(loss.max(axis=1), 0.0), np.maximum(-loss.min(axis=1), 0.0)
+
     def scans(self, name: str = "span16") -> Scans:
         scan, worst = self.margins()
         none = np.full(len(scan), np.nan)
-        return Scans(name, scan, worst, none, none, alone_scans(self.loss(1.0, 1.0), self.quantity))
+        return Scans(name, scan, worst, none, none, alone_scans(*self.alone(), self.quantity))
 
 
 def finished(config: c.Config) -> tuple[Simulation, dict[str, Any], float]:

@@ -51,7 +51,8 @@ def test_the_line_that_always_works(files: Path, run: Run, capsys: pytest.Captur
     of_other_jobs = {
         "moves.parquet", "greeks.parquet", "account_greeks.parquet", "contributions.parquet", "incremental.parquet",
         "comparison.parquet", "comparison_groups.parquet", "comparison_ranges.parquet", "comparison.html",
-        "coverage.parquet", "calibration.png", "calibration.svg",
+        "coverage.parquet", "calibration.png", "calibration.svg", "margins.parquet", "breakdown.txt",
+        *(name for name in RESULT_FILES if name.startswith("export/")),
     }  # fmt: skip
     assert {p.name for p in (files / "OUT").iterdir() if p.name != ".hydra"} == set(RESULT_FILES) - of_other_jobs
     table = pq.read_table("OUT/measures.parquet").to_pylist()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import log
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import many
 from scipy import sparse, stats
 
 from mcvar.columns import Columns
 from mcvar.errors import InputError, SettingError
 from mcvar.intervals.estimate import Estimate
+from mcvar.io.tables import read_table
 from mcvar.scan.compare import Basis, Compared, Scans, alone_scans, check_basis, compare
 from mcvar.scan.compare_external import External, read_margins
 from mcvar.scan.compare_groups import summarised
@@ -33,7 +37,11 @@ def compared() -> Compared:
     """Five accounts: short, right, long of margin; one that cannot lose; one whose margin is not known."""
     scan = np.array([80.0, 102.0, 150.0, 0.0, np.nan])
     return compare(
-        replace(Scans.of("span16", scan), alone=np.array([160.0, 204.0, 450.0, 0.0, 1.0])),
+        replace(
+            Scans.of("span16", scan),
+            alone=np.array([160.0, 204.0, 450.0, 0.0, 1.0]),
+            worst_scenario=np.array([13, 1, 16, 1, 1]),
+        ),
         estimate("var", [100.0, 100.0, 100.0, -5.0, 100.0], 10.0),
         estimate("es", [120.0, 120.0, 120.0, -4.0, 120.0], 12.0),
         scenarios=N,
@@ -53,6 +61,7 @@ def test_accounts(compared: Compared) -> None:
     np.testing.assert_allclose(compared.expected_shortfall_beyond, [20.0, 10.0, nan, 2.0, nan])
     np.testing.assert_allclose(compared.worst_shortfall, [100.0, 68.0, 0.0, 2.0, nan])
     np.testing.assert_allclose(compared.beyond_error, [1, 0, 1, 0, nan])  # VaR of the fourth: -15 .. 5
+    assert compared.scans.worst_scenario.tolist() == [13, 1, 16, 0, 0]  # none where no point loses, or none is known
     assert compared.under.tolist() == [True, False, False, False, False]
     assert compared.over.tolist() == [False, False, True, False, False]
     for r, k in enumerate((25, 9, 0, 1)):
@@ -170,7 +179,8 @@ def test_alone() -> None:
     generator = np.random.default_rng(3)
     loss, quantity = generator.normal(size=(6, 16)), generator.normal(size=(4, 6)) * (generator.random((4, 6)) < 0.6)
     want = [sum(max(0.0, max(q * each)) for q, each in zip(row, loss, strict=True)) for row in quantity]
-    np.testing.assert_allclose(alone_scans(loss, sparse.csr_array(quantity)), want, rtol=1e-12)
+    sides = [np.array([max(0.0, max(sign * each)) for each in loss]) for sign in (1.0, -1.0)]
+    np.testing.assert_allclose(alone_scans(*sides, sparse.csr_array(quantity)), want, rtol=1e-12)
 
 
 # ---- what both sides must share
@@ -179,11 +189,18 @@ def test_alone() -> None:
 def test_one_basis() -> None:
     day = Basis(1 / 365, 1 / 365, ("USD", "EUR"))
     check_basis("x", day, Basis(1 / 365 * (1 + 1e-12), 1 / 365, ("USD", "EUR")), ["a", "b"])
-    with pytest.raises(SettingError, match=r"the time decay is 0 days there and 1 day here\. State both"):
+    with pytest.raises(SettingError, match=r"time decay is 0 days there and 1 day here \(take horizon\.decay=false\)"):
         check_basis("x", replace(day, decay=0.0), day, ["a", "b"])
     with pytest.raises(SettingError) as error:
         check_basis("x", Basis(2 / 365, 2 / 365, ("EUR", "EUR")), day, ["a", "b"])
     for said in ("horizon is 2 days there and 1 day here", "time decay is 2 days", "'a' is EUR there and USD here"):
+        assert said in str(error.value)
+    with pytest.raises(SettingError) as error:
+        check_basis("x", Basis(np.nan, np.nan, day.currency), day, ["a", "b"])
+    for said in (
+        "the horizon is not known there and 1 day here (give scan.days, the days of moves that the ranges are of)",
+        "the time decay is not known there and 1 day here (give scan.lookahead",
+    ):
         assert said in str(error.value)
     many = Basis(1 / 365, 1 / 365, ("USD",) * 9)
     with pytest.raises(SettingError, match="that of 4 more differs, too"):
@@ -261,7 +278,7 @@ def test_margins_from_elsewhere() -> None:
     scans, said = y.scans(np.array([-1.5, 3.0]))
     np.testing.assert_array_equal(scans.scan, [2.5, np.nan])
     assert "1 accounts have a requirement of 0" in said
-    assert x.scans()[1] == ""
+    assert x.scans()[1] == "x: no horizon_days are given, and its margins are taken to be of the run's horizon"
     with pytest.raises(SettingError, match="the margins of y are requirements"):
         y.scans()
     assert read_margins(csv(account=["a"], margin=[1.0]), ["a"])[0].engine == "external"
@@ -293,27 +310,96 @@ def test_everything_wrong_with_margins_is_listed_at_once() -> None:
         read_margins(csv(account=[], margin=[]), ["a"])
 
 
+DAY = Basis(1 / 365, 1 / 365, ("USD", "EUR"))
+
+
+def test_what_margins_are_stated_on() -> None:
+    table = csv(
+        account=["a", "b", "a", "b", "*"], margin=["1", "2", "3", "4", "9"], engine=["x", "x", "y", "y", "y"],
+        currency=["USD", "", "USD", "USD", "JPY"], horizon_days=["", "1", "", "", ""],
+    )  # fmt: skip
+    x, y = read_margins(table, ["a", "b"], ["*"])
+    assert x.basis(DAY) == DAY
+    assert x.scans()[1] == ""
+    check_basis("x", x.basis(DAY), DAY, ["a", "b"])
+    with pytest.raises(SettingError, match=r"x and .* horizon is 1 day there and 2 days here \(take horizon.days=1"):
+        check_basis("x", x.basis(DAY), replace(DAY, horizon=2 / 365), ["a", "b"])
+    with pytest.raises(SettingError, match=r"y and .* the currency of account 'b' is USD there and EUR here\. State"):
+        check_basis("y", y.basis(DAY), DAY, ["a", "b"])
+    with pytest.raises(InputError) as error:
+        read_margins(table, ["a", "b"], ["*"], simulated=DAY)
+    assert error.value.problems == (
+        "line 5: currency of account 'b' is USD here and EUR in the book: convert the margin",
+    )
+
+
+def test_all_that_is_stated_wrongly_is_listed_with_its_lines() -> None:
+    table = csv(
+        account=["a", "b", "a", "b", "a", "b", "a"], margin=["1"] * 7, engine=["x", "x", "y", "y", "z", "z", "scan"],
+        currency=["EUR", "EUR", "", "", "", "", ""], horizon_days=["2", "2", "1", "1.5", "-1", "inf", "one"],
+    )  # fmt: skip
+    with pytest.raises(InputError) as error:
+        read_margins(table, ["a", "b"], taken=("scan",), simulated=DAY)
+    assert error.value.problems == (
+        "line 2: currency of account 'a' is EUR here and USD in the book: convert the margin",
+        "line 2: horizon_days of engine 'x' is 2 here and 1 in the run: bring margins of that, or take horizon.days=2",
+        "line 3: horizon_days of engine 'x' is 2 here and 1 in the run: bring margins of that, or take horizon.days=2",
+        "line 5: horizon_days of engine 'y' is 1.5 here and 1 in line 4: give one number for an engine",
+        "line 6: horizon_days of engine 'z' is -1: give a number of days that is positive",
+        "line 7: horizon_days of engine 'z' is inf: give a number of days that is positive",
+        "line 8: horizon_days 'one' of account 'a' is not a number such as 1000 or -2.5e-3",
+        "line 8: engine 'scan' has the name of another: give it one of its own",
+        "account 'b' has no margin of engine 'scan': add a line for it",
+    )
+
+
 CELLS = st.one_of(
     st.sampled_from(["a", "b", "", " a ", "*", "risk", "requirement", "1", "-1", "1e999", "nan", "0", "2.5", "1_0"]),
     st.text(max_size=5), st.floats(), st.none(), st.integers(),
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(CELLS, CELLS, CELLS, CELLS), max_size=5), st.sets(st.sampled_from(["engine", "basis", "x"])))
-def test_any_cells_are_read_or_refused(rows: list[tuple[object, ...]], names: set[str]) -> None:
-    columns = {"account": 0, "margin": 1, "engine": 2, "basis": 3}
-    table = Columns.from_mapping(
-        "t", {n: [row[columns.get(n, 3)] for row in rows] for n in ("account", "margin", *names)}
-    )
+OPTIONAL = ("engine", "basis", "currency", "horizon_days")
+
+
+def read_or_refused(table: Columns) -> None:
     try:
-        found = read_margins(table, ["a", "b"], ["*"])
+        found = read_margins(table, ["a", "b"], ["*"], taken=("1",), simulated=DAY)
     except InputError:
         return
     for each in found:
         assert len(each.margin) == 2
         assert (each.margin >= 0).all()
         each.scans(np.zeros(2))
+        check_basis(each.engine, each.basis(DAY), DAY, ["a", "b"])
+
+
+@settings(max_examples=many(300), deadline=None)
+@given(st.lists(st.tuples(*[CELLS] * 6), max_size=5), st.sets(st.sampled_from([*OPTIONAL, "x"])))
+def test_any_cells_are_read_or_refused(rows: list[tuple[object, ...]], names: set[str]) -> None:
+    columns = {name: at for at, name in enumerate(("account", "margin", *OPTIONAL))}
+    read_or_refused(
+        Columns.from_mapping("t", {n: [row[columns.get(n, 3)] for row in rows] for n in ("account", "margin", *names)})
+    )
+
+
+LINES = st.lists(st.lists(CELLS.map(str), max_size=6).map(",".join), max_size=4).map("\n".join)
+HEADS = st.sampled_from(
+    [b"account,margin\n", b"account,margin,engine,basis,currency,horizon_days\n", b"\xef\xbb\xbf", b""]
+)
+
+
+@settings(max_examples=many(300), deadline=None)
+@given(HEADS, st.one_of(st.binary(max_size=60), LINES.map(lambda said: said.encode("utf-8", "surrogatepass"))))
+def test_any_bytes_are_read_or_refused(head: bytes, rest: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "margins.csv")
+        path.write_bytes(head + rest)
+        try:
+            table = read_table(path)
+        except InputError:
+            return
+        read_or_refused(table)
 
 
 def test_requirements_are_one_kind_of_margin() -> None:

@@ -20,13 +20,15 @@ import scanned
 from matplotlib.image import imread
 
 from mcvar import config as c
+from mcvar.jobs.compare import Simulation
 from mcvar.pages.comparison import comparison_page, save
 from mcvar.pages.pictures import coverage, distribution, scatter
 from mcvar.pages.svg import Scale, mark
-from mcvar.reports.comparison import ComparisonReport, compare_run
+from mcvar.reports.comparison import ComparisonReport, compare_run, telling
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ODD = 'a<b>&"x" {y}'  # an account's name is text, whatever is in it
+STRANGE = ("k" * 200, '"quoted" <script>alert(1)</script>', "\u4e2d\u6587" * 100, "W" * 200, "two\nlines\x1b[31m\u202e")
 VOID = {"meta", "link", "br"}
 PROBE = """<script>
 const overflows = [...document.querySelectorAll('svg')].flatMap(svg => {
@@ -51,6 +53,7 @@ pre.textContent = JSON.stringify({
   headings: [...document.querySelectorAll('h1, h2')].map(h => h.textContent), ground: style.backgroundColor,
   ink: style.color, resources: performance.getEntriesByType('resource').map(r => r.name),
   empty: [...document.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().height < 50).length,
+  wide: [...document.querySelectorAll('.wide')].map(each => each.scrollWidth - each.clientWidth),
   mark: getComputedStyle(document.querySelector('svg circle')).fill,
 });
 document.body.append(pre);
@@ -58,11 +61,16 @@ document.body.append(pre);
 
 
 @pytest.fixture(scope="module")
-def report() -> ComparisonReport:
-    run, record, horizon = scanned.finished(
+def sample() -> tuple[Simulation, dict[str, Any], float]:
+    return scanned.finished(
         c.Config(book=c.SampleBook(accounts=28), scenarios=c.SimulatedScenarios(count=4_096),
                  executor=c.ExecutorConfig(workers=2))
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def report(sample: tuple[Simulation, dict[str, Any], float]) -> ComparisonReport:
+    run, record, horizon = sample
     engine = scanned.scanned(run, horizon)
     found = compare_run(
         run, [engine.scans()], [scanned.basis(run, horizon)], horizon=horizon, level=0.99, record=record,
@@ -70,6 +78,25 @@ def report() -> ComparisonReport:
         notes=["<said>"],
     )  # fmt: skip
     return replace(found, account=(ODD, *found.account[1:]))
+
+
+@pytest.fixture(scope="module")
+def strange(sample: tuple[Simulation, dict[str, Any], float]) -> ComparisonReport:
+    """Names of 200 letters, in several scripts and with what is markup elsewhere; two engines, two currencies."""
+    run, record, horizon = sample
+    kinds, book = [*STRANGE, ""], run.book
+    own = tuple(f"{at} {kinds[at % len(kinds)]}" for at in range(book.accounts))
+    run = replace(run, book=replace(
+        book, row=(*own, *book.row[book.accounts :]),
+        kind=(*(kinds[at % len(kinds)] for at in range(book.accounts)), *book.kind[book.accounts :]),
+    ))  # fmt: skip
+    scans = scanned.scanned(run, horizon).scans("E" * 200)
+    sides = [scans, replace(scans, engine="other " * 40, scan=1.5 * scans.scan)]
+    found = compare_run(
+        run, sides, [scanned.basis(run, horizon)] * 2, horizon=horizon, level=0.99, record=record,
+        netting=False,
+    )  # fmt: skip
+    return replace(found, currency=("BTC", *found.currency[1:]))
 
 
 class Balanced(HTMLParser):
@@ -140,6 +167,42 @@ def test_pictures_place_what_they_say(report: ComparisonReport) -> None:
     assert f"exceeded in {100 * found.compared.exceed_probability[r]:.3g}"[:16] in distribution(report, r, [found])
 
 
+def test_accounts_in_several_currencies_are_one_picture(report: ComparisonReport) -> None:
+    found, coins = report.comparisons[0].compared, np.where(np.arange(28) % 3 == 1, 50_000.0, 1.0)
+    ends = {name: getattr(found.var, name) / coins for name in ("value", "stderr", "low", "high")}
+    scans = replace(found.scans, scan=found.scans.scan / coins)
+    foreign = replace(found, var=replace(found.var, **ends), scans=scans)
+    currency = tuple("BTC" if coin > 1 else "USD" for coin in coins)
+    picture = scatter(replace(report, worth=coins, currency=currency), foreign)[0]
+    assert points(picture) == pytest.approx(points(scatter(report, found)[0]), abs=0.02)
+    assert "Monte Carlo VaR 99 %, USD" in picture
+    assert telling(foreign, 8, coins) == telling(found, 8)
+    assert telling(foreign, 8) != telling(found, 8)
+    whole = replace(report, currency=currency, comparisons=(replace(report.comparisons[0], compared=foreign),))
+    assert comparison_page(whole).count('<td class="name">BTC</td>') == 9
+    assert "currency</th>" not in comparison_page(report)
+
+
+def points(picture: str) -> list[float]:
+    places = re.findall(r'<(?:circle cx="([-\d.]+)" cy="([-\d.]+)"|polygon points="([-\d.]+),([-\d.]+))', picture)
+    return [float(each) for place in places for each in place if each]
+
+
+def test_names_are_text_of_a_length_that_fits(strange: ComparisonReport) -> None:
+    page = comparison_page(strange)
+    parser = Balanced()
+    parser.feed(page)
+    assert not parser.open
+    assert not {tag for tag, _ in parser.seen} & {"script", "b&"}
+    for picture in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
+        ET.fromstring(picture)
+    said = re.sub(r"<title>.*?</title>|<[^>]*>", "", page)
+    assert max(map(len, re.findall(r"k+|W+|E+", said))) <= 40
+    assert {"k" * 200, "W" * 200} <= {attributes.get("title") for _, attributes in parser.seen}
+    assert "two lines\ufffd[31m\ufffd" in page
+    assert not re.search("[\x00-\x09\x0b-\x1f\u202a-\u202e]", page)
+
+
 def test_accounts_without_anything_to_draw(report: ComparisonReport) -> None:
     found = report.comparisons[0].compared
     none = replace(found, scans=replace(found.scans, scan=np.zeros(len(found.scans.scan))))
@@ -157,7 +220,8 @@ def test_many_accounts_are_thinned_out(report: ComparisonReport) -> None:
     fields = {k: np.tile(v, times) for k, v in vars(found).items() if isinstance(v, np.ndarray)}
     scans = replace(found.scans, scan=np.tile(found.scans.scan, times))
     many = replace(found, var=var, scans=scans, **fields)
-    picture, said = scatter(replace(report, account=report.account * times, kind=report.kind * times), many)
+    tiled = {name: getattr(report, name) * times for name in ("account", "kind", "currency")}
+    picture, said = scatter(replace(report, **tiled, worth=np.tile(report.worth, times)), many)
     assert 1_000 < picture.count("<title>") <= 2_000
     assert "2,000 of " in said
 
@@ -225,6 +289,14 @@ def test_a_browser_lays_it_out(browser: str, report: ComparisonReport, tmp_path:
     assert contrast(ground, mark_) >= 3
 
 
+@pytest.mark.parametrize("width", [1200, 520])
+def test_a_browser_has_room_for_any_names(browser: str, strange: ComparisonReport, tmp_path: Path, width: int) -> None:
+    found = probed(browser, strange, tmp_path, width=width)
+    assert found["scroll"] <= found["width"]
+    assert (found["overflows"], found["overlaps"], found["empty"]) == ([], [], 0)
+    assert width < 1200 or max(found["wide"]) == 0  # nor is a table or a picture wider than its place
+
+
 def test_a_browser_paints_it_without_a_word(browser: str, report: ComparisonReport, tmp_path: Path) -> None:
     save(report, tmp_path / "page.html")
     _, said = opened(browser, tmp_path / "page.html", f"--screenshot={tmp_path / 'page.png'}")
@@ -233,7 +305,7 @@ def test_a_browser_paints_it_without_a_word(browser: str, report: ComparisonRepo
     assert pixels.shape[:2] == (1800, 1280)
     assert 0.01 < (pixels[..., :3].mean(axis=2) < 0.5).mean() < 0.4  # ink on the ground
     flat = np.round(pixels[..., :3] * 255).astype(int).reshape(-1, 3)
-    assert len(np.unique(flat, axis=0)) > 100  # and colours
+    assert len(np.unique(flat @ [1, 256, 65_536])) > 100  # and colours
 
 
 def luminance(colour: str) -> float:

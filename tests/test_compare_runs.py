@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import scanned
+from rich.cells import cell_len
 from rich.console import Console
 from scipy.stats import norm
 
@@ -22,10 +23,12 @@ from mcvar.book import Book
 from mcvar.engines import EngineChoice, Launcher, Reference
 from mcvar.errors import SettingError
 from mcvar.jobs import var
-from mcvar.jobs.compare import Simulation, alone_var, compare_all, losses, option_value
+from mcvar.jobs.alone import alone_var
+from mcvar.jobs.compare import Simulation, compare_all, losses, option_value
 from mcvar.market import Market
 from mcvar.memory import plan
 from mcvar.models import Gaussian
+from mcvar.pages.page import number
 from mcvar.render.comparison import show_comparison
 from mcvar.reports.comparison import ComparisonReport, compare_run, telling
 from mcvar.sampling import Quasi
@@ -154,6 +157,41 @@ def test_on_a_terminal(report: ComparisonReport, width: int, tmp_path: Path) -> 
     ):  # fmt: skip
         assert words in said
     assert ("95 % interval" in said) == (width == 200)
+
+
+@pytest.mark.parametrize("width", [80, 100, 200, None])
+def test_long_names_make_room_for_numbers(report: ComparisonReport, width: int | None) -> None:
+    """None: a pipe, which has no width."""
+    names = [f"{at} [bold]" + 200 * "\u4e2d" for at in range(len(report.account))]
+    first = report.comparisons[0]
+    groups = [replace(group, kind=200 * "k" if at else group.kind) for at, group in enumerate(first.groups)]
+    strange = replace(
+        report, account=tuple(names), kind=("k" * 200,) * len(names), currency=("BTC", *report.currency[1:]),
+        comparisons=(replace(first, groups=groups, solutions=[]),), record={**report.record, "notes": []},
+    )  # fmt: skip
+    file = StringIO()
+    console = Console(width=width, force_terminal=width is not None, color_system=None, file=file)
+    show_comparison(strange, console, rows=len(names))
+    said = file.getvalue()
+    assert max(map(cell_len, said.splitlines())) <= (width or 240)
+    assert "[bold]" in said
+    assert said.count("BTC") == 1
+    assert all(number(value) in said for value in first.compared.var.value)
+    for line in said.splitlines():
+        assert line.count("\u2026") <= (2 if width is None or width >= 170 else 1)  # names alone are cut
+
+
+def test_a_worst_scenario_that_loses_nothing_is_none(
+    sample: tuple[Simulation, dict[str, Any], float], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "mcvar")
+    run, record, horizon = sample
+    scans = replace(Scans.of("x", np.arange(21.0)), worst_scenario=np.ones(21, dtype=np.int64))
+    found = compare_run(
+        run, [scans], [scanned.basis(run, horizon)], horizon=horizon, level=0.99, record=record, draw=0
+    )  # fmt: skip
+    assert found.table()["worst_scenario"].to_pylist() == [None, *[1] * 20]
+    assert "losses beyond the margins of x: 21 accounts, 4,096 scenarios" in caplog.messages  # nor is it silent
 
 
 def test_accounts_that_tell_most(report: ComparisonReport) -> None:

@@ -25,7 +25,6 @@ from mcvar.config import (
     SobolSampling,
 )
 from mcvar.errors import InputError, McvarError, SettingError
-from mcvar.scan.exchange_grid import Reduction
 
 FAST = CompareJob(ranges=False, netting=False)
 SMALL = Config(
@@ -99,15 +98,18 @@ def test_margins_from_elsewhere(tmp_path: Path) -> None:
         ({"job": replace(FAST, level=0.9)}, "job.level is 0.9: take one of measure.levels"),
         ({"job": replace(FAST, accounts=["member-8"])}, "member-8, which are sums of accounts"),
         ({"job": replace(FAST, accounts=["nobody"])}, "job.accounts has 'nobody'"),
-        ({"job": replace(FAST, scan_days=2.0)}, "the horizon is 2 days there and 1 day here"),
+        ({"scan": ScanConfig(price_range=0.05, days=2.0)}, "the horizon is 2 days there and 1 day here"),
+        ({"scan": ScanConfig(price_range=0.05)}, "the horizon is not known there and 1 day here"),
+        ({"scan": ScanConfig(price_range=0.6, days=1.0)}, "which a log shock cannot"),
+        ({"scan": ScanConfig(lookahead=2.0)}, "the time decay is 2 days there and 1 day here"),
+        ({"scan": ScanConfig(file="x.spn", tie="highest", coverage=0.9)}, "would leave scan.coverage unread"),
         (
-            {"scan": ScanConfig(lookahead=0.0, price_range=0.05, volatility_up=0.2)},
+            {"scan": ScanConfig(lookahead=0.0, price_range=0.05, volatility_up=0.2, days=1.0)},
             "the time decay is 0 days there and 1 day here",
         ),
         ({"scan": ScanConfig(file="nowhere.txt")}, "a folder of tables, or a file named .pa2, .spn or .xml"),
         ({"scan": ScanConfig(file="nowhere.spn")}, "nowhere.spn"),
         ({"scan": ScanConfig(price_range=-0.1)}, "scan.price_range is -0.1"),
-        ({"scan": ScanConfig(reduction=Reduction.worst), "job": replace(FAST, export=True)}, "take scan=span16"),
     ],
 )
 def test_what_is_refused(settings: dict[str, Any], said: str) -> None:
@@ -141,7 +143,7 @@ def test_the_ranges_that_would_do() -> None:
         given = report.record["scan"]["price_range"]
         ranged = {name: multiple * size for name, size in given.items()}
         volatility = dict.fromkeys(given, 0.1)
-        scan = ScanConfig(price_range=ranged, volatility_up=volatility, lookahead=0.0)
+        scan = ScanConfig(price_range=ranged, volatility_up=volatility, lookahead=0.0, days=1.0)
         again = replace(SMALL, job=FAST, horizon=STILL, book=SampleBook(accounts=7), scan=scan)
         margins[multiple] = found(again)["scan"].sum()
     assert margins[price["low"]] < margins[price["high"]] < margins[1.0]

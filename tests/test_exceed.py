@@ -68,7 +68,7 @@ def counted(made: Reference | Device, threshold: np.ndarray, start: int, stop: i
 def test_counts_sums_and_worst_are_those_of_all_losses(
     every_market: Market, book: Book, launcher: MakeLauncher, place: str, how: dict[str, Any]
 ) -> None:
-    start, stop = 1_024, 3_072 if place == "emulated" else 5_000
+    start, stop = 1_024, 2_048 if place == "emulated" else 5_000
     made = make(every_market, book, launcher, place, how, law(every_market))
     loss = 0.0 - made.pnl(start, stop)
     threshold = np.quantile(loss, [0.2, 0.9, 0.999], axis=1).T

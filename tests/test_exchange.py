@@ -20,11 +20,12 @@ from mcvar.building.scan import Scan, build_scan, read_points
 from mcvar.correlation import given, positive
 from mcvar.engines import choose
 from mcvar.errors import SettingError
+from mcvar.instruments import Kind
 from mcvar.io import deribit_tables
 from mcvar.io.deribit import read_snapshot
 from mcvar.market import Market, build, read_factors
 from mcvar.scan.contingency import RULES
-from mcvar.scan.exchange import ScanMargins, margins
+from mcvar.scan.exchange import ScanMargins, expiries, margins
 from mcvar.scan.exchange_grid import Discounts, Per, Reduction, Skew, VolatilityRange
 from mcvar.scan.exchange_price import price_exchange
 from mcvar.scan.grid import SPAN16
@@ -126,7 +127,8 @@ def test_paradex_has_24_scenarios() -> None:
     config = option("paradex")
     assert (config.volatility_up, config.volatility_down, config.maintenance) == (0.4, 0.22, 0.5)
     assert config.contingencies == [
-        {"rule": "minimum_delta", "net": 0.02, "hedged": 0.01, "floor": True, "maintenance": 0.5}
+        {"rule": "minimum_delta", "net": 0.02, "hedged": 0.01, "floor": True, "maintenance": 0.5},
+        {"rule": "funding", "hours": 8},
     ]
 
 
@@ -202,6 +204,124 @@ def test_a_published_example(make_market: Callable[..., Market], make_book: Call
     assert found.maintenance[0] / index == pytest.approx(0.050274504784, rel=1e-7)
     assert made.exchange.points.label(0) == "1: price -1 ranges, volatility down"
     assert made.exchange.points.label(30) == "31: price +100 %, volatility up"
+
+
+DERIVE = {  # v2-core, PMRM_2, portfolio case 56: what short options of one expiry lose at each point
+    "points": [
+        (1.0, 1, 26492.637775235314620659), (0.75, -1, 22544.093028012110153213), (0.75, 0, 22543.920772926372592337),
+        (0.75, 1, 22394.614318525069393218), (0.5, -1, 18416.324432334906305186), (0.5, 0, 18416.311398597623337992),
+        (0.5, 1, 18293.590150331438053399), (0.25, -1, 14288.541649174643680453), (0.25, 0, 14288.541163634246913716),
+        (0.25, 1, 14189.536697707371786237), (0.0, -1, 10160.758606222880189307), (0.0, 0, 10160.758597918815212324),
+        (0.0, 1, 10082.46734436800761614), (-0.25, -1, 6032.975561693485360593), (-0.25, 0, 6032.975561634651967324),
+        (-0.25, 1, 5972.442379676518612541), (-0.5, -1, 1905.192517161354771815), (-0.5, 0, 1905.192517161209252663),
+        (-0.5, 1, 1859.572388461834634654), (-0.75, -1, -2222.590527370775816962), (-0.75, 0, -2222.590527370775816962),
+        (-0.75, 1, -2255.98061635487829335), (-1.0, 1, -6374.005011019500670955),
+    ],
+    "extended": [
+        (-0.66, 0.054545454545454536, -2748.003509232209125912), (-0.33, 0.10909090909090907, -2194.372366470135602867),
+        (0.5, 0.072, 4000.063258790923100605), (1.0, 0.036, 3628.397753416936666326),
+        (2.0, 0.018, 3438.96855470265927579), (3.0, 0.011999999999999999, 3375.373384076989168534),
+    ],
+    "skews": [("linear", 10160.758592978338), ("abs", 10160.758592978338)],
+    "basis": 25634.31209459518,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("add", [4.0, 5.0])
+def test_a_published_portfolio_of_derive(
+    make_market: Callable[..., Market], make_book: Callable[..., Book], add: float
+) -> None:
+    """Every scenario, the basis contingency and both margins of a test case that the exchange publishes."""
+    spot, years = 95663.50604855, 18938852 / (365 * 86400)
+    market = make_market([{"factor": "BTC", "level": spot}])
+    both = {
+        "kind": "option", "underlying": "BTC", "years": years, "volatility": 0.06845127962854924, "rate": 0.2,
+        "forward": 150374.61000117072,
+    }  # fmt: skip
+    rows = [
+        {**both, "instrument": "put", "option_type": "put", "strike": 195e3},
+        {**both, "instrument": "call", "option_type": "call", "strike": 1.0},
+    ]
+    book = make_book(market, rows, [("A", "put", 0.01), ("A", "call", -0.6)])
+    config = option(
+        "derive", points=[[p, v, 1.0] for p, v, _ in DERIVE["points"]], volatility_up=0.5, volatility_down=0.275,
+        extended=[[m, 1.0, w] for m, w, _ in DERIVE["extended"]], least_volatility=0.45,
+        skew={
+            "linear_cap": 0.15, "linear_slope": -0.05, "abs_cap": 0.15, "abs_slope": -0.05, "least": 0.01, "width": 4.0,
+            "level": 0.6, "tilt": -0.1,
+        },
+        discounts={
+            "long_base": 0.95, "long_multiple": 1.0, "long_add": 0.08, "short_base": 1.04, "short_multiple": 0.5,
+            "short_add": 0.08,
+        },
+        basis={"up": 0.045, "down": 0.045, "add": add, "multiple": 5.0},
+        contingencies=[{"rule": "short_options", "part": 0.003, "initial": 5 / 3}],
+    )  # fmt: skip
+    made, contracts, found = scan(config, market, book)
+    losses = expiries(contracts, made.exchange, book.quantity)[0][0]
+    published = [loss for *_, loss in (*DERIVE["points"], *DERIVE["extended"], *DERIVE["skews"])]
+    np.testing.assert_allclose(losses[:-1], published, rtol=1e-9)
+    apart = DERIVE["basis"] * (add + 5 * years) / (4 + 5 * years)
+    assert losses[-1] == pytest.approx(apart, rel=1e-9)
+    worst = max(26492.637775235315, apart)
+    assert found.scan[0] == pytest.approx(worst, rel=1e-9)
+    assert found.worst_scenario[0] == (1 if add == 4 else 32)  # one more than there are points
+    assert found.nov[0] == pytest.approx(-79617.1534944885, rel=1e-9)
+    assert found.initial[0] == pytest.approx(worst + 172.19431088739 + 114.79620725826001, rel=1e-9)
+    assert found.maintenance[0] == pytest.approx(0.8 * worst + 172.19431088739, rel=1e-9)
+    if add == 4:  # the worst by the grid
+        assert found.initial[0] - found.nov[0] == pytest.approx(106396.78178786948, rel=1e-9)
+        assert found.maintenance[0] - found.nov[0] == pytest.approx(100983.45802556415, rel=1e-9)
+
+
+def test_the_basis_adds_up_expiries_apart(small: tuple[Market, Book]) -> None:
+    """A calendar loses nothing when both months move together; each by itself has its own worse side."""
+    market, book = small
+    terms = {"up": 0.1, "down": 0.2, "add": 0.5, "multiple": 2.0}
+    config = grid_of("expiries", points=[[0, 0, 1]], basis=terms)
+    made, contracts, found = scan(config, market, book)
+    assert contracts.arrays.loss.shape[1] == 1
+    a, i, held = contracts.arrays, contracts.instruments, book.quantity.toarray()
+    up, down = (
+        scan(grid_of("worst", points=[[move, 0, 1]], price_range=1.0), market, book)[1].arrays.loss[:, 0]
+        for move in (0.1, -0.2)
+    )
+    expected = np.zeros(len(held))
+    for c in range(2):
+        for t in (0.1, 0.6):
+            mine = a.option & (a.of == c) & (np.abs(i.years - t) < 1e-6)
+            worse = np.maximum(held[:, mine] @ up[mine], held[:, mine] @ down[mine])
+            expected += (0.5 + 2.0 * t) * np.maximum(worse, 0.0)
+    np.testing.assert_allclose(found.scan, expected, rtol=1e-9, atol=1e-9)
+    assert set(found.worst_scenario[found.scan > 0]) == {2}
+    doubled = price_exchange(market, book, [a.commodity[c] for c in a.of], made.exchange.scaled(2.0, 2.0), NUMPY)
+    np.testing.assert_array_equal(doubled.basis, contracts.basis)
+
+
+def test_funding_is_paid_by_who_is_on_the_paying_side(
+    make_market: Callable[..., Market], make_book: Callable[..., Book]
+) -> None:
+    """Eight hours at 10 % a year on 3 BTC at 60,000; whole in both margins; who receives it is credited nothing."""
+    market = make_market([{"factor": "BTC", "level": 60_000.0}])
+    rows = [
+        {"instrument": "linear", "kind": "perpetual", "underlying": "BTC", "funding": 0.1},
+        {"instrument": "inverse", "kind": "perpetual", "underlying": "BTC", "funding": -0.3, "settlement": "inverse"},
+        {"instrument": "future", "kind": "future", "underlying": "BTC", "years": 0.5, "funding": ""},
+    ]
+    held = [
+        ("long", "linear", 3.0),
+        ("short", "linear", -3.0),
+        ("coins", "inverse", -60_000.0),
+        ("future", "future", 9.0),
+    ]
+    book = make_book(market, rows, held)
+    _, _, found = scan(option("paradex"), market, book)
+    paid = 3 * 60_000 * 0.1 * 8 / (24 * 365)
+    coins = 60_000 * 0.3 * 8 / (24 * 365)
+    np.testing.assert_allclose(found.contingency["funding"][:4], [paid, 0.0, coins, 0.0], rtol=1e-9)
+    least = np.maximum(found.scan, found.contingency["minimum_delta"])
+    np.testing.assert_allclose(found.initial, least + found.contingency["funding"])
+    np.testing.assert_allclose(found.maintenance, 0.5 * least + found.contingency["funding"])
 
 
 # -- the snapshot
@@ -336,7 +456,7 @@ def test_skew_turns_by_moneyness() -> None:
 SMALL = [
     {"instrument": "future", "kind": "future", "underlying": "A", "years": 0.1, "carry": 0.0, "multiplier": 5.0},
     {"instrument": "later", "kind": "future", "underlying": "A", "years": 0.6, "carry": 0.0, "multiplier": 5.0},
-    {"instrument": "perpetual", "kind": "perpetual", "underlying": "B"},
+    {"instrument": "perpetual", "kind": "perpetual", "underlying": "B", "funding": 0.25},
     *(
         {
             "instrument": f"{u}-{side}-{k}-{t}", "kind": "option", "underlying": u, "option_type": side, "strike": k,
@@ -371,7 +491,8 @@ def test_reductions_by_loops(small: tuple[Market, Book]) -> None:
     market, book = small
     held = book.quantity.toarray()
     for name in ("worst", "cells"):
-        config = grid_of(name, gains={"A": 0.3, "default": 0.6}, extended=[[0.9, 1, None], [-0.6, 1, 0.1]])
+        gains = {"gains": {"A": 0.3, "default": 0.6}} if name == "cells" else {}
+        config = grid_of(name, extended=[[0.9, 1, None], [-0.6, 1, 0.1]], **gains)
         _, contracts, found = scan(config, market, book)
         a = contracts.arrays
         for r in range(len(held)):
@@ -442,6 +563,7 @@ def test_contingencies_by_loops(small: tuple[Market, Book]) -> None:
         {"rule": "short_options", "part": 0.01, "amount": 0.5, "initial": 2.0},
         {"rule": "linear", "part": 0.03},
         {"rule": "minimum_delta", "net": 0.02, "hedged": 0.01},
+        {"rule": "funding", "hours": 8},
     ]
     assert {rule["rule"] for rule in rules} == set(RULES)
     _, contracts, found = scan(grid_of("worst", contingencies=rules), market, book)
@@ -457,6 +579,8 @@ def test_contingencies_by_loops(small: tuple[Market, Book]) -> None:
             sums["per_contract"][r] += sum(abs(held[r, n]) * 2.0 * (0.375 if c == 0 else 0.2) for n in options)
             sums["delta_shock"][r] += net * min(0.1, 0.1 * net / 5000)
             sums["minimum_delta"][r] += 0.02 * net + 0.01 * (gross - net) / 2
+            perpetual = sum(held[r, n] * 95.0 for n in mine if i.kind[n] == Kind.perpetual)
+            sums["funding"][r] += max(perpetual, 0.0) * 0.25 * 8 / (24 * 365)
             sums["linear"][r] += sum(abs(m) for n, m in money.items() if n not in options) * 0.03
             for t in (0.0, 0.1, 0.6):
                 at = [n for n in mine if abs((i.years[n] if np.isfinite(i.years[n]) else 0.0) - t) < 1e-6]
@@ -577,7 +701,7 @@ def test_numbers_that_a_commodity_does_not_have(small: tuple[Market, Book]) -> N
         scan(grid_of("worst", contingencies=[{"rule": "linear", "part": {"A": 0.1}}]), market, book)
     with pytest.raises(SettingError, match="needs the weight of every point"):
         scan(grid_of("expiries", extended=[[0.5, 1, None]]), market, book)
-    with pytest.raises(SettingError, match="takes neither extended moves"):
+    with pytest.raises(SettingError, match=r"nothing to do with scan\.extended"):
         scan(grid_of("span", extended=[[0.5, 1, None]]), market, book)
     with pytest.raises(SettingError, match="at point 34, which a log shock cannot"):
         scan(grid_of("worst", extended=[[-1.0, 1, None]]), market, book)

@@ -23,7 +23,7 @@ ORDER = [
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"intervals"},
     {"measures", "provenance"}, {"until"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen", "scan"}, {"jobs"},
     {"settings", "fit"}, {"config"}, {"schemes"}, {"io", "regime"}, {"building"}, {"build"},
-    {"report"}, {"api"}, {"finished", "scanner"}, {"reports"}, {"pages"}, {"render"}, {"plots"}, {"cli"},
+    {"report", "export"}, {"api"}, {"finished", "scanners"}, {"reports"}, {"pages"}, {"render"}, {"plots"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 # Half of the core makes P&L, the other half reads it; they meet in shards.

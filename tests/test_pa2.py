@@ -227,7 +227,7 @@ def test_every_field_of_a_file(tmp_path: Path) -> None:
 
     sp, nd = found.parameters.commodities
     assert (sp.price_range, sp.relative, sp.volatility_range, sp.relative_volatility) == (120.0, False, 0.25, True)
-    assert (sp.extreme, sp.covered, sp.lookahead, sp.short_option_minimum) == (3.0, 0.33, 0.00274, 170.0)
+    assert (sp.extreme, sp.covered, sp.lookahead, sp.short_option_minimum) == (3.0, 0.33, 1 / 365, 170.0)
     assert sp.tiers == (Tier(1, "202603", "202603"), Tier(2, "202606", "202612"))
     assert sp.spreads == (Spread(1, (Leg("SP", 1, 1.0, 1), Leg("SP", 2, 1.0, -1)), 150.0),)
     assert sp.delivery == (Delivery("202603", 11.0, 22.0),)

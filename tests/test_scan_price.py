@@ -16,13 +16,14 @@ from mcvar.book import Book
 from mcvar.columns import Columns
 from mcvar.engines import EngineChoice, choose
 from mcvar.errors import SettingError
-from mcvar.market import Market
+from mcvar.market import Market, Shock
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.parameters import Commodity, Parameters
 from mcvar.scan.price import WEIGHTS, risk_arrays, scaled
 from mcvar.scan.price_contracts import Contracts, commodity_names
 from mcvar.scan.price_ranges import default_ranges
 from mcvar.scan.span import span
+from mcvar.shocks import moved
 
 NUMPY = choose("numpy")
 DAY = 1 / 365
@@ -185,11 +186,11 @@ def test_composite_deltas_by_hand(market: Market, make_book: Callable[..., Book]
 def test_every_shock_reaches_the_same_price(market: Market, make_book: Callable[..., Book]) -> None:
     rows = [{"instrument": u, "kind": "spot", "underlying": u} for u in ("A", "SIM", "OIL")]
     book = one_of_each(make_book, market, rows)
-    moved = np.array([p * w for p, _, w in SIXTEEN])
+    moves = np.array([p * w for p, _, w in SIXTEEN])
     absolute = priced(market, book, price_range=6.0).arrays.loss
-    np.testing.assert_allclose(absolute, np.tile(-6.0 * moved, (3, 1)), atol=1e-12)
+    np.testing.assert_allclose(absolute, np.tile(-6.0 * moves, (3, 1)), atol=1e-12)
     part = priced(market, book, price_range=0.1, relative=True).arrays.loss
-    np.testing.assert_allclose(part, -0.1 * np.outer([100.0, 40.0, 2.0], moved), atol=1e-12)  # of |-2|
+    np.testing.assert_allclose(part, -0.1 * np.outer([100.0, 40.0, 2.0], moves), atol=1e-12)  # of |-2|
 
 
 def test_commodities_on_one_price_move_it_apart(market: Market, make_book: Callable[..., Book]) -> None:
@@ -320,7 +321,9 @@ def test_what_is_wrong_is_said_at_once(market: Market, make_book: Callable[..., 
     book = one_of_each(make_book, market, rows)
     names = commodity_names(market, book.instruments)
     bad = Parameters((Commodity("A", "USD", price_range=-1.0), Commodity("BTC", "USD", 0.1, lookahead=math.nan)))
-    with pytest.raises(SettingError, match=r"'SIM' has no parameters.*'A' has price_range -1.*'BTC' has lookahead nan"):
+    with pytest.raises(
+        SettingError, match=r"'SIM' has no parameters.*'A' has price_range -1.*lookahead of commodity 'BTC' is"
+    ):
         risk_arrays(market, book, names, bad, NUMPY)
     with pytest.raises(
         SettingError, match=r"'A' moves the price of A from 100 to -20 at point 16.*'BTC' moves"
@@ -330,15 +333,50 @@ def test_what_is_wrong_is_said_at_once(market: Market, make_book: Callable[..., 
 
 
 def test_ranges_that_are_tried_out_stop_at_a_floor(market: Market, make_book: Callable[..., Book]) -> None:
-    book = one_of_each(make_book, market, [{"instrument": "A", "kind": "spot", "underlying": "A"}])
+    """Log and simple prices do; absolute ones, above 0 or below, go wherever they are moved to."""
+    rows = [{"instrument": u, "kind": "spot", "underlying": u} for u in ("A", "SIM", "OIL")]
+    book = one_of_each(make_book, market, rows)
     parameters = scaled(Parameters((Commodity("A", "USD", price_range=20.0, volatility_range=0.1),)), 6.0, 2.0)
     assert (parameters.commodities[0].price_range, parameters.commodities[0].volatility_range) == (120.0, 0.2)
-    arrays = risk_arrays(market, book, ["A"], parameters, NUMPY, floor=0.01).arrays
-    expected = [w * (100.0 - max(100.0 + 120.0 * p, 1.0)) for p, _, w in SIXTEEN]
-    np.testing.assert_allclose(arrays.loss[0], expected, atol=1e-11)
-    assert arrays.delta[0] == pytest.approx(1.0, abs=1e-10)  # of the points that move
+    arrays = risk_arrays(market, book, ["A"] * 3, parameters, NUMPY, floor=0.01).arrays
+    for n, (level, least) in enumerate([(100.0, 1.0), (40.0, 0.4), (-2.0, -math.inf)]):
+        expected = [w * (level - max(level + 120.0 * p, least)) for p, _, w in SIXTEEN]
+        np.testing.assert_allclose(arrays.loss[n], expected, atol=1e-11)
+    np.testing.assert_allclose(arrays.delta, 1.0, atol=1e-10)  # of the points that move
     with pytest.raises(SettingError, match="from 100 to -140"):
-        risk_arrays(market, book, ["A"], parameters, NUMPY)
+        risk_arrays(market, book, ["A"] * 3, parameters, NUMPY)
+
+
+@pytest.mark.parametrize("level", [2.0, -2.0])
+def test_absolute_prices_have_no_floor(
+    make_market: Callable[..., Market], make_book: Callable[..., Book], level: float
+) -> None:
+    market = make_market([{"factor": "OIL", "level": level, "volatility": 30.0, "shock": "absolute"}])
+    book = one_of_each(make_book, market, [{"instrument": "OIL", "kind": "spot", "underlying": "OIL"}])
+    parameters = Parameters((Commodity("OIL", "USD", price_range=5.0),))
+    expected = [-5.0 * p * w for p, _, w in SIXTEEN]
+    for floor in (0.0, 0.01):
+        found = risk_arrays(market, book, ["OIL"], parameters, NUMPY, floor=floor).arrays
+        np.testing.assert_allclose(found.loss[0], expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "native"])
+def test_simple_prices_end_at_nothing_as_simulated_ones_do(
+    market: Market, make_book: Callable[..., Book], engine: str
+) -> None:
+    put = {
+        "instrument": "put", "kind": "option", "underlying": "SIM", "option_type": "put", "strike": 50.0, "years": 0.5,
+        "volatility": 0.3, "rate": 0.02, "carry": 0.0,
+    }  # fmt: skip
+    book = one_of_each(make_book, market, [{"instrument": "SIM", "kind": "spot", "underlying": "SIM"}, put])
+    grid = Grid("g", np.array([-1.5, -1.0, 0.0, 1.0]), np.zeros(4), np.ones(4), np.arange(4))
+    parameters = Parameters((Commodity("SIM", "USD", price_range=1.0, relative=True, lookahead=0.0),))
+    found = risk_arrays(market, book, ["SIM"] * 2, parameters, choose(engine), grid=grid)
+    end = moved(Shock.simple, 40.0, np.array([-1.5, -1.0, 0.0, 1.0]))
+    np.testing.assert_allclose(found.arrays.loss[0], 40.0 - end, atol=1e-12)
+    worth = found.arrays.value[1] - found.arrays.loss[1]
+    np.testing.assert_allclose(worth[:2], 50.0 * math.exp(-0.02 * 0.5), rtol=1e-8)
+    assert np.isfinite(found.arrays.delta).all()
 
 
 def test_ranges_that_nobody_gives(market: Market, make_book: Callable[..., Book]) -> None:
@@ -367,3 +405,27 @@ def test_ranges_that_nobody_gives(market: Market, make_book: Callable[..., Book]
     assert np.mean(np.abs(np.expm1(draws)) <= found.price("BTC")) > 0.99  # prices fall by less than they rise
     with pytest.raises(SettingError, match=r"give scan\.price_range"):
         default_ranges(market, book.instruments, names, 0.0)
+
+
+def test_only_ranges_that_are_asked_for_are_found(market: Market, make_book: Callable[..., Book]) -> None:
+    book = one_of_each(make_book, market, [{"instrument": u, "kind": "spot", "underlying": u} for u in ("A", "BTC")])
+    names = commodity_names(market, book.instruments)
+    found = default_ranges(market, book.instruments, names, DAY, price_of=[])
+    assert not found.price.of
+    assert [note.partition(": ")[2][:10] for note in found.notes] == ["volatility"] * 2
+    found = default_ranges(market, book.instruments, names, DAY, price_of=["BTC"], volatility_of=())
+    assert (set(found.price.of), set(found.volatility.of)) == ({"BTC"}, set())
+    assert [note.endswith("covering 0.99 of normal moves over 1 day") for note in found.notes] == [True]
+    assert "over 2 days" in default_ranges(market, book.instruments, names, 2 * DAY).notes[0]
+    with pytest.raises(SettingError) as error:
+        default_ranges(market, book.instruments, names, 0.0, price_of=())
+    assert "price_range" not in str(error.value)
+
+
+def test_a_range_of_volatilities_needs_no_price(make_market: Callable[..., Market], make_book: Any) -> None:
+    """A price at 0 has no part that is a range: refused where one is asked for, and only there."""
+    market = make_market([{"factor": "Z", "level": 0.0, "volatility": 1.0, "shock": "absolute"}])
+    book = one_of_each(make_book, market, [{"instrument": "Z", "kind": "spot", "underlying": "Z"}])
+    assert default_ranges(market, book.instruments, ["Z"], DAY, price_of=()).volatility("Z") == 0.10
+    with pytest.raises(SettingError, match="Z is at 0"):
+        default_ranges(market, book.instruments, ["Z"], DAY)

@@ -95,9 +95,12 @@ class Kept:
 
     def counts(self) -> tuple[Ints, Ints]:
         """How many losses of each row lie in a window, and how many above it, [W, R] each."""
-        launcher, shape = self.engine.launcher, self.bounds.low.shape
-        kept = launcher.download(self._held["kept"], shape, np.int64)
-        return kept, launcher.download(self._held["above"], (*shape, 3), np.float64)[:, :, 0].astype(np.int64)
+        kept = self.engine.launcher.download(self._held["kept"], self.bounds.low.shape, np.int64)
+        return kept, self.above()[:, :, 0].astype(np.int64)
+
+    def above(self) -> Floats:
+        """Number, sum and sum of squares of what losses above each window exceed its upper bound by, [W, R, 3]."""
+        return self.engine.launcher.download(self._held["above"], (*self.bounds.low.shape, 3), np.float64)
 
     def sort(self) -> None:
         """Put all windows in order, the worst first."""

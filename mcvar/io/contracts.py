@@ -148,12 +148,14 @@ def described(names: Sequence[str], instruments: Columns, exchange: str = "MCVAR
         Of the risk arrays.
     instruments : Columns
         `instrument, kind, underlying` and, of options, `option_type, strike`; `expiry` gives the month. An
-        instrument that is not in it, or whose cells are blank, is left without terms.
+        instrument that is not in it, or whose cells are blank, is left without terms. A touch, which has neither type
+        nor strike, is a call (`up`) or a put (`down`) at its barrier: the format has no other option.
     """
     row = {name: i for i, name in enumerate(instruments.texts("instrument"))}
     ignored: list[str] = []  # whoever prices the instruments has checked them
-    cells = {name: instruments.texts(name) for name in ("kind", "underlying", "option_type")}
+    cells = {name: instruments.texts(name) for name in ("kind", "underlying", "option_type", "barrier_type")}
     strike, expiry = instruments.floats("strike", ignored), instruments.times("expiry", ignored)
+    barrier = instruments.floats("barrier", ignored)
     contracts = []
     for name in names:
         if (i := row.get(name, -1)) < 0:
@@ -161,8 +163,11 @@ def described(names: Sequence[str], instruments: Columns, exchange: str = "MCVAR
             continue
         month = "" if np.isnat(expiry[i]) else str(expiry[i])[:10].replace("-", "")
         right = _RIGHTS.get(cells["option_type"][i], "")
+        level = float(strike[i])
+        if not right and cells["kind"][i] == "digital":
+            right, level = ("C" if cells["barrier_type"][i].startswith("up") else "P"), float(barrier[i])
         if right:
-            contracts.append(Contract(exchange, cells["underlying"][i], "OOF", month, month, right, float(strike[i])))
+            contracts.append(Contract(exchange, cells["underlying"][i], "OOF", month, month, right, level))
         else:
             kind = "PHY" if cells["kind"][i] in ("spot", "cash") else "FUT"
             contracts.append(Contract(exchange, cells["underlying"][i] or name, kind, month))

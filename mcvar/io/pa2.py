@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -47,6 +48,10 @@ class Conventions:
     rates : str
         Whether the risk exponent of record 2 scales charges and minimums as it scales arrays: `plain` or `scaled`.
     """
+
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "price_scan": ("money", "price"), "volatility": ("flag", "percent", "fraction"), "rates": ("plain", "scaled"),
+    }  # fmt: skip
 
     parts: Mapping[str, int] = field(default_factory=lambda: {"C": 32, "0": 1})
     price_scan: str = "money"

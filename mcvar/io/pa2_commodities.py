@@ -213,9 +213,11 @@ class Commodities:
         if not owner.ranges:
             self.said["commodities without record B: their scan ranges are not known"] += 1
             return row
-        cells, differ = widest(owner.ranges, self.prices, price_scan, volatility)
+        cells, differ, ahead = widest(owner.ranges, self.prices, price_scan, volatility)
         if differ:
             self.said["scan ranges that differ by contract: the widest stands for the commodity"] += 1
+        if ahead:
+            self.said["look-aheads that differ by contract: the first future's stands for the commodity"] += 1
         return row | cells
 
     def _between_commodities(self) -> list[Row]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mcvar.io.pa2_fields import Key, Line, Price, scaled
+from mcvar.io.scan_file import published_years
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Ranges:
     extreme, covered : float
         Of extreme moves.
     lookahead : float
-        Years.
+        Years; NaN where it is blank.
     factor : float
         Contract value factor of the contract itself; 0: that of its product.
     """
@@ -59,7 +60,7 @@ def read_ranges(line: Line) -> tuple[Ranges, tuple[str, str]]:
         volatility_flag=line.cut(163, 164),
         extreme=line.decimal(57, 62, 3, "the extreme move multiplier", 0.0),
         covered=line.decimal(62, 67, 4, "the covered fraction", 0.0),
-        lookahead=line.decimal(79, 85, 6, "the look-ahead time", 0.0),
+        lookahead=published_years(line.decimal(79, 85, 6, "the look-ahead time", np.nan)),
         factor=line.decimal(128, 142, 7, "the contract value factor", 0.0),
     )
     return found, (month, option_month if key[2].startswith("OO") else "")
@@ -67,10 +68,15 @@ def read_ranges(line: Line) -> tuple[Ranges, tuple[str, str]]:
 
 def widest(
     ranges: Sequence[Ranges], prices: Mapping[Key, Price], price_scan: str, volatility: str
-) -> tuple[dict[str, object], bool]:
-    """Cells of a commodity's row: the widest ranges of its contracts, futures before options; whether they differ."""
+) -> tuple[dict[str, object], bool, bool]:
+    """Cells of a commodity's row: the widest ranges of its contracts, futures before options.
+
+    Also whether the ranges differ, and whether the look-aheads do, of which the first stands for all.
+    """
     first = next((r for r in ranges if not r.key[2].startswith("OO")), ranges[0])
-    cells: dict[str, object] = {"extreme": first.extreme, "covered": first.covered, "lookahead": first.lookahead}
+    cells: dict[str, object] = {"extreme": first.extreme, "covered": first.covered}
+    stated = {r.lookahead: None for r in [first, *ranges] if np.isfinite(r.lookahead)}
+    cells["lookahead"] = next(iter(stated), np.nan)
     cells["volatility_range"] = 0.0
     points = {_points(r, prices.get(r.key), price_scan) for r in ranges if r.price and r.key[2] == first.key[2]}
     same = [size for size, part in points if size is not None and part == (first.price_flag == "P")]
@@ -82,7 +88,7 @@ def widest(
         unit = 100.0 if volatility == "percent" or (volatility == "flag" and part) else 1.0
         cells["volatility_range"] = max(r.volatility for r in options) / unit
         cells["relative_volatility"] = str(part).lower()
-    return cells, len(points) > 1 or len({r.volatility for r in options}) > 1
+    return cells, len(points) > 1 or len({r.volatility for r in options}) > 1, len(stated) > 1
 
 
 def _points(ranges: Ranges, form: Price | None, price_scan: str) -> tuple[float | None, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,9 +21,32 @@ COMMODITIES = (
     "commodity", "currency", "price_range", "relative", "volatility_range", "relative_volatility", "extreme", "covered",
     "lookahead", "short_option_minimum", "short_netted",
 )  # fmt: skip
+_LAST_DIGIT = 1e-6
 TIERS = ("commodity", "tier", "first", "last")
 SPREADS = ("spread", "kind", "priority", "charge", "commodity", "tier", "ratio", "side", "credit")
 DELIVERY = ("commodity", "month", "spread", "outright")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What risk arrays were made at and of, as far as their file says.
+
+    Parameters
+    ----------
+    days : float
+        Days of moves that the scan ranges are meant to cover; NaN: not known.
+    valuation : datetime64[us]
+        UTC; NaT: not known.
+    currency : str
+        Reporting currency of the run that made them; "": not known.
+    level : mapping of str to float
+        Of the price factors, by factor.
+    """
+
+    days: float = float("nan")
+    valuation: np.datetime64 = field(default_factory=lambda: np.datetime64("NaT", "us"))
+    currency: str = ""
+    level: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,6 +63,8 @@ class ScanFile:
         [I], where the file describes them.
     notes : tuple of str
         What the file says and mcvar's algorithm does not carry, and conventions that were assumed: for the record.
+    stated : Stated or None
+        Where the file says what the arrays were made of.
     """
 
     arrays: RiskArrays
@@ -47,6 +72,7 @@ class ScanFile:
     grid: Grid | None = None
     contracts: Contracts | None = None
     notes: tuple[str, ...] = ()
+    stated: Stated | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +91,18 @@ def rows(source: str, names: Sequence[str], found: Iterable[tuple[int, Mapping[s
     listed = list(found)
     data = {name: np.array([row.get(name, "") for _, row in listed], dtype=object) for name in names}
     return Columns(source, data, "line", np.array([line for line, _ in listed], dtype=np.int64))
+
+
+def published_years(years: float) -> float:
+    """A look-ahead that is published in years with six decimals: whole days where it is these to its last digit.
+
+    Examples
+    --------
+    >>> [published_years(years) == 1 / 365 for years in (0.002739, 0.00274, 0.003)]
+    [True, True, False]
+    """
+    days = round(365 * years) if np.isfinite(years) else 0
+    return days / 365 if days and abs(years - days / 365) < _LAST_DIGIT else years
 
 
 def month_of(code: str) -> str | None:

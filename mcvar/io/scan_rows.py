@@ -133,7 +133,7 @@ def read_parameters(tables: Tables, tie: str, found: Found) -> Parameters:
         "relative_volatility": check.flags("relative_volatility", names),
         "extreme": check.numbers("extreme", names, low=0, default=2.0),
         "covered": check.numbers("covered", names, low=0, high=1, default=0.35),
-        "lookahead": check.numbers("lookahead", names, low=0, default=1 / 365),
+        "lookahead": check.numbers("lookahead", names, low=0, blank=True),
         "short_option_minimum": check.numbers("short_option_minimum", names, low=0, default=0.0),
         "short_netted": check.flags("short_netted", names),
     }

@@ -9,16 +9,16 @@
 `delivery.csv`      `commodity, month, spread, outright`
 =================== =========================================================================================
 
-The last three may be missing. Each may be `.csv.gz` or `.parquet` instead. What is written reads back with the same
-bits; the rule for ties is no table's, so that it is an argument here.
+The last three may be missing. Each may be `.csv.gz` or `.parquet` instead. `about.json` (`mcvar.io.scan_about`), where
+it is there, says which points the arrays have and what they were made of. What is written reads back with the same
+bits; the rule for ties, which no table has, is an argument here, or stands there.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ import numpy as np
 
 from mcvar.columns import Columns
 from mcvar.errors import InputError
+from mcvar.io.scan_about import fill_lookahead, read_about
 from mcvar.io.scan_file import ARRAYS, COMMODITIES, DELIVERY, SPREADS, TIERS, ScanFile, Tables, rows
 from mcvar.io.scan_rows import Found, check_columns, finish, points_of, read_arrays, read_parameters, resolve
+from mcvar.io.table_write import write_table
 from mcvar.io.tables import read_table
 from mcvar.scan.arrays import RiskArrays
-from mcvar.scan.parameters import Parameters, Spread
+from mcvar.scan.parameters import Commodity, Parameters, Spread
 
 _COLUMNS = {
     "risk_arrays": (*ARRAYS, "a1"),
@@ -39,6 +41,7 @@ _COLUMNS = {
     "spreads": SPREADS,
     "delivery": DELIVERY,
 }
+ABOUT = "about.json"
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
@@ -48,10 +51,26 @@ def read_scan_tables(folder: str | Path, *, tie: str = "lowest") -> ScanFile:
     Raises
     ------
     InputError
-        All bad rows of all tables at once; unknown columns; a folder without `risk_arrays.csv` or `commodities.csv`.
+        All bad rows of all tables at once; unknown columns; a folder without `risk_arrays.csv` or `commodities.csv`;
+        an `about.json` that does not go with them.
     """
     tables = _tables(folder, ("risk_arrays", "commodities"))
-    return ScanFile(*resolve(tables, tie, source=str(folder)))
+    arrays, parameters = resolve(tables, tie, source=str(folder))
+    path = Path(folder) / ABOUT
+    if not path.is_file():
+        return ScanFile(arrays, parameters)
+    about = read_about(path)
+    if about.grid is not None and len(about.grid) != arrays.points:
+        said = f"the grid has {len(about.grid)} points, and the risk arrays have {arrays.points}"
+        raise InputError(str(path), [f"{said}: give the file that was written with them"])
+    parameters = fill_lookahead(replace(parameters, tie=about.tie or tie), about.lookahead, str(path))
+    return ScanFile(arrays, parameters, about.grid, stated=about.stated)
+
+
+def table_files(folder: str | Path) -> tuple[Path, ...]:
+    """The files of a folder that `read_scan_tables` reads."""
+    named = [Path(folder) / f"{name}{ending}" for name in _COLUMNS for ending in _ENDINGS]
+    return tuple(path for path in [*named, Path(folder) / ABOUT] if path.is_file())
 
 
 def read_risk_arrays(path: str | Path) -> RiskArrays:
@@ -97,18 +116,24 @@ def write_scan_tables(folder: str | Path, arrays: RiskArrays, parameters: Parame
     ...     read_scan_tables(folder).arrays.loss.tolist()
     [[0.0, -1.0, 1.0]]
     """
+    tables = tables_to_write(arrays, parameters)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return tuple(write_table(Path(folder) / f"{name}.csv", table) for name, table in tables.items())
+
+
+def tables_to_write(arrays: RiskArrays, parameters: Parameters | None) -> dict[str, Columns]:
+    """The tables of risk arrays and parameters by file name, less its ending; without parameters the first alone.
+
+    Raises
+    ------
+    InputError
+        See `check_writable`.
+    """
+    if parameters is None:  # arrays of a grid that is none of SPAN: what is checked is the arrays
+        blank = tuple(Commodity(name, "-", math.nan) for name in arrays.commodity)
+        return {"risk_arrays": check_writable(arrays, Parameters(blank)).arrays}
     tables = check_writable(arrays, parameters)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, table in zip(_COLUMNS, (getattr(tables, field.name) for field in fields(tables)), strict=True):
-        written.append(folder / f"{name}.csv")
-        with written[-1].open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(table.data)
-            columns = [[_cell(value) for value in column.tolist()] for column in table.data.values()]
-            writer.writerows(zip(*columns, strict=True))
-    return tuple(written)
+    return dict(zip(_COLUMNS, (getattr(tables, field.name) for field in fields(tables)), strict=True))
 
 
 def check_writable(arrays: RiskArrays, parameters: Parameters) -> Tables:
@@ -193,9 +218,3 @@ def _spread_rows(parameters: Parameters) -> Iterator[Sequence[Any]]:
 
 def _field(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else repr(value)
-    return str(value)

@@ -17,6 +17,7 @@ import numpy as np
 
 from mcvar.columns import Columns
 from mcvar.io.contracts import Contract, Contracts, name_of
+from mcvar.io.scan_about import read_stated
 from mcvar.io.scan_file import ARRAYS, ScanFile, month_of
 from mcvar.io.scan_rows import resolve
 from mcvar.io.spn_commodities import Commodities
@@ -72,9 +73,10 @@ def read_spn(path: str | Path, conventions: Conventions | None = None, *, tie: s
     table, contracts = reader.table(source, 16 if grid is None else len(grid))
     scans, reader.found = reader.found.scans, _Found()  # its memory is needed no more
     tables = reader.commodities.tables(source, table, scans)
-    said = reader.commodities.tie or tie
-    arrays, parameters = resolve(tables, said, problems, source)
-    return ScanFile(arrays, parameters, grid, contracts, reader.commodities.notes())
+    said = reader.commodities.house
+    stated = read_stated(said, problems) if said else None
+    arrays, parameters = resolve(tables, str(said.get("tie", "")) or tie, problems, source)
+    return ScanFile(arrays, parameters, grid, contracts, reader.commodities.notes(), stated)
 
 
 class _Reader:

@@ -7,51 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mcvar.columns import Columns
-from mcvar.io.scan_file import COMMODITIES, DELIVERY, SPREADS, TIERS, Tables, month_of, rows
+from mcvar.io.scan_file import COMMODITIES, DELIVERY, SPREADS, TIERS, Tables, month_of, published_years, rows
+from mcvar.io.spn_definition import Definition, Owner, Row
 from mcvar.io.spn_fields import Conventions, number, read_note
 from mcvar.io.xml_stream import Element
 
-Row = tuple[int, dict[str, Any]]
 _LEFT_OUT = {
     "hSpread": "spreads by scanning", "sSpread": "super spreads", "clearSpread": "spreads between clearing houses",
 }  # fmt: skip
 _SIDES = {"A": "1", "B": "-1"}
-
-
-@dataclass
-class Definition:
-    """One `ccDef`; its name is known once the element that holds it has been read."""
-
-    element: Element
-    tiers: list[Row] = field(default_factory=list)
-    between: list[Row] = field(default_factory=list)
-    minimum: list[float] = field(default_factory=list)
-    spreads: list[Element] = field(default_factory=list)
-    delivery: list[Row] = field(default_factory=list)
-    scan: list[Element] = field(default_factory=list)
-    exponent: int = 0
-    scale: float = 1.0
-
-    @property
-    def name(self) -> str:
-        """Its code."""
-        return self.element.text("cc")
-
-    @property
-    def currency(self) -> str:
-        """Of its charges."""
-        return self.element.text("currency")
-
-
-@dataclass(frozen=True)
-class Owner:
-    """What a contract needs of its commodity."""
-
-    name: str
-    currency: str
-    exponent: int
-    scale: float
 
 
 @dataclass
@@ -65,7 +32,7 @@ class Commodities:
     inter: list[Element] = field(default_factory=list)
     owners: dict[int, Owner | None] = field(default_factory=dict)
     said: Counter[str] = field(default_factory=Counter)
-    tie: str = ""
+    house: dict[str, Any] = field(default_factory=dict)  # what mcvar says of the whole file
 
     def notes(self) -> tuple[str, ...]:
         """What the file says and mcvar does not carry."""
@@ -74,6 +41,7 @@ class Commodities:
     def record(self, element: Element, around: list[Element]) -> None:
         """An element of a commodity, or of the spreads between them."""
         held = next((e for e in around if e.tag == "ccDef"), None)
+        house = next((e for e in around if e.tag == "clearingOrg"), None)
         self._note_of(around)
         if element.tag in _LEFT_OUT:
             self.said[f"{_LEFT_OUT[element.tag]} are left out"] += 1
@@ -81,12 +49,12 @@ class Commodities:
             if element.tag == "dSpread" and around[-1].tag == "interSpreads":
                 self.inter.append(element)
         else:
-            self._of(self.definitions.setdefault(id(held), Definition(held)), element, around[-1].tag)
+            self._of(self.definitions.setdefault(id(held), Definition(held, house)), element, around[-1].tag)
 
     def _note_of(self, around: list[Element]) -> None:
         for element in around:
-            if element.tag == "clearingOrg" and element.note and not self.tie:
-                self.tie = str((read_note(element.note) or {}).get("tie", ""))
+            if element.tag == "clearingOrg" and element.note and not self.house:
+                self.house = read_note(element.note) or {}
 
     def _of(self, definition: Definition, element: Element, where: str) -> None:
         tag, line = element.tag, element.line
@@ -154,7 +122,9 @@ class Commodities:
             if len(set(definition.minimum)) > 1:
                 self.said["short option minimums by tier: the highest holds for all"] += 1
             if not said:
-                if meth not in ("GROSS", ""):
+                row["short_netted"] = str(meth == "NET").lower()
+                row["lookahead"] = self._ahead(definition.house)
+                if meth not in ("GROSS", "NET", ""):
                     self.said[f"the short option minimum method {meth[:20]}: all short options count"] += 1
                 if "price_range" not in row:
                     self.said["commodities without a price scan range: it is not known"] += 1
@@ -173,6 +143,16 @@ class Commodities:
             spreads=rows(source, SPREADS, spreads),
             delivery=rows(source, DELIVERY, delivery),
         )
+
+    def _ahead(self, house: Element | None) -> float:
+        """Years until the scenarios' prices, as the clearing organization says; NaN where it does not."""
+        if house is None:
+            return np.nan
+        years = published_years(self._number(house, "lookAheadYears", np.nan))
+        if years < 0:
+            self.problems.append(f"line {house.line}: lookAheadYears {years:g} is negative: correct it")
+            return np.nan
+        return years
 
     def _widest(self, scans: Mapping[tuple[int, str], tuple[float, float]]) -> dict[str, dict[str, Any]]:
         """Cells for each commodity: the widest ranges of its contracts, absolute ones before those in per cent."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,6 +44,8 @@ class Conventions:
     percent : bool
         Whether `priceScanPct` and `volScanPct` are in per cent; else fractions.
     """
+
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"credits": ("fraction", "percent")}
 
     rate: int = 1
     credits: str = "fraction"

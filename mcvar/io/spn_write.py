@@ -17,14 +17,16 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from mcvar.errors import InputError
-from mcvar.io.contracts import Contract, Contracts, number_text, parse_name
+from mcvar.io.contracts import Contract, Contracts, number_text
+from mcvar.io.scan_about import stated_cells
+from mcvar.io.scan_file import Stated
 from mcvar.io.scan_tables import check_writable
 from mcvar.io.spn_fields import FORMAT, PORTFOLIOS, TARGET, decimal, note, ratio
+from mcvar.io.spn_terms import ELEMENT, check_terms
 from mcvar.scan.arrays import RiskArrays
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.parameters import Commodity, Parameters, Spread
 
-_ELEMENT = {kind: (portfolio, contract) for portfolio, (kind, contract) in PORTFOLIOS.items()}
 _SIDES = {1: "A", -1: "B"}
 
 
@@ -49,6 +51,7 @@ def write_spn(
     date: str,
     grid: Grid = SPAN16,
     contracts: Contracts | None = None,
+    stated: Stated | None = None,
 ) -> Path:
     """Write a file.
 
@@ -63,6 +66,8 @@ def write_spn(
         The points of the arrays.
     contracts : Contracts, optional
         [I], see `mcvar.io.contracts.described`; else what the names say, as files of clearing houses have them.
+    stated : Stated, optional
+        What the arrays were made of, for `mcvar.io.spn`.
 
     Returns
     -------
@@ -86,7 +91,7 @@ def write_spn(
     [-5.0, -5.0, 5.0, 5.0, -10.0, 10.0]
     """
     check_writable(arrays, parameters)
-    terms = _terms(arrays, contracts)
+    terms = check_terms(arrays, contracts)
     if not (len(date) == 8 and date.isascii() and date.isdigit()):
         raise InputError(str(path), [f"the date '{date}' is not YYYYMMDD"])
     if len(grid) != arrays.points:
@@ -95,34 +100,13 @@ def write_spn(
         )
     path = Path(path)
     with path.open("w", newline="\n", encoding="utf-8") as file:
-        for line in _document(arrays, parameters, terms, grid, date):
+        for line in _document(arrays, parameters, terms, grid, date, stated or Stated()):
             file.write(line + "\n")
     return path
 
 
-def _terms(arrays: RiskArrays, contracts: Contracts | None) -> list[Contract]:
-    terms, problems = [], []
-    for i, name in enumerate(arrays.name):
-        term = contracts[i] if contracts is not None else parse_name(name)
-        if term is None or not term.kind:
-            kind = "OOF" if arrays.option[i] else "FUT"
-            term = Contract("MCVAR", arrays.commodity[arrays.of[i]], kind, arrays.month[i])
-        if term.kind not in _ELEMENT:
-            problems.append(f"'{name}' is of type '{term.kind}': the format has {', '.join(_ELEMENT)}")
-        elif term.option != bool(arrays.option[i]):
-            problems.append(f"'{name}' is of type {term.kind}, which is {'an' if term.option else 'no'} option")
-        elif term.option and (term.right not in ("C", "P") or not np.isfinite(term.strike)):
-            problems.append(f"the option '{name}' has no right and strike: give its contract")
-        if any(not text.isprintable() or text != text.strip() for text in term[:6]):
-            problems.append(f"the terms of '{name}' have control characters or blanks around them")
-        terms.append(term)
-    if problems:
-        raise InputError("risk arrays to write", problems)
-    return terms
-
-
 def _document(
-    arrays: RiskArrays, parameters: Parameters, terms: Sequence[Contract], grid: Grid, date: str
+    arrays: RiskArrays, parameters: Parameters, terms: Sequence[Contract], grid: Grid, date: str, stated: Stated
 ) -> Iterator[str]:
     portfolios = _portfolios(arrays, terms)
     futures = _futures(portfolios, terms)
@@ -135,7 +119,8 @@ def _document(
         yield f"<currencyDef>{said}<decimalPos>2</decimalPos></currencyDef>"
     yield "</definitions>"
     yield f"<pointInTime><date>{date}</date><isSetl>1</isSetl>"
-    yield f"<clearingOrg><ec>MCVAR</ec><name>mcvar</name><?{TARGET} {note(tie=parameters.tie)}?>"
+    said = note(tie=parameters.tie, **stated_cells(stated))
+    yield f"<clearingOrg><ec>MCVAR</ec><name>mcvar</name><?{TARGET} {said}?>"
     yield from _points(grid)
     for commodity in parameters.commodities:
         yield from _commodity(commodity, [p for p in portfolios if arrays.commodity[p.commodity] == commodity.name])
@@ -250,7 +235,7 @@ def _contracts(
     commodity: Commodity,
     futures: Mapping[tuple[str, int, str], str],
 ) -> Iterator[str]:
-    element, contract = _ELEMENT[portfolio.kind]
+    element, contract = ELEMENT[portfolio.kind]
     method = "EQTY" if contract == "opt" else "FUT"
     code = escape(portfolio.code)
     yield (

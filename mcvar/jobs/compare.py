@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from mcvar.book import Book, take_rows
 from mcvar.engines import Device, EngineChoice, Reference
@@ -16,12 +16,10 @@ from mcvar.engines.levels import ratio
 from mcvar.errors import SettingError
 from mcvar.instruments import Kind
 from mcvar.intervals.estimate import Estimate
-from mcvar.jobs import var
 from mcvar.jobs.exceed import Exceedances, exceedances, row_bytes
 from mcvar.jobs.var import VarResult
 from mcvar.market import Market
-from mcvar.measures import Measures
-from mcvar.memory import Plan, plan
+from mcvar.memory import Plan
 from mcvar.precision import Precision
 from mcvar.sampling import Plain
 from mcvar.scan.compare import Compared, Scans, compare
@@ -34,6 +32,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 ScanOf = Callable[[float, float], Floats]  # multiples of the price and volatility ranges -> scan margins [R]
 DRAWN = 200_000  # scenarios whose losses are drawn, at most
+_log = logging.getLogger(__name__)
 _OPTIONS = (Kind.option, Kind.digital, Kind.barrier, Kind.asian)
 
 
@@ -124,7 +123,7 @@ def compare_all(
         Of each engine, its margins as a function of its scan ranges; None: not to be solved for. Each takes
         `1 + mcvar.scan.compare_range.PASSES` further passes.
     alone : ndarray [accounts], optional
-        See `alone_var`.
+        See `mcvar.jobs.alone.alone_var`.
 
     Raises
     ------
@@ -140,6 +139,8 @@ def compare_all(
     known[rows] = True
     scans = [replace(each, scan=np.where(known, each.scan, np.nan)) for each in scans]
     passes = Passes(run, rows)
+    names = ", ".join(each.engine for each in scans)
+    _log.info("losses beyond the margins of %s: %s accounts, %s scenarios", names, f"{len(rows):,}", f"{run.count:,}")
     beyond = passes(np.column_stack([each.scan[rows] for each in scans]))
     kinds = run.book.kind[: run.book.accounts]
     found = []
@@ -200,52 +201,6 @@ class Passes:
         return made
 
 
-def alone_var(run: Simulation, level: float, *, memory_gb: float = 0.0) -> Floats:
-    """The sum, over the positions of each account, of the VaR that each would have alone, [accounts]; a pass.
-
-    VaR is positively homogeneous: one row for a long and one for a short unit of each instrument that is held so, in
-    each currency that an account has.
-    """
-    book = run.book
-    held = sparse.coo_array(book.quantity[: book.accounts])
-    account, instrument = (np.asarray(each, dtype=np.int64) for each in held.coords)
-    keep = held.data != 0
-    account, instrument, quantity = account[keep], instrument[keep], held.data[keep]
-    if not len(quantity):
-        return np.zeros(book.accounts)
-    converted = np.unique(book.convert[account], axis=0, return_inverse=True)[1].reshape(-1)
-    keys = np.column_stack([instrument, quantity > 0, converted])
-    unit, first, which = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    names = [f"{book.instruments.name[i]} {'long' if long else 'short'}" for i, long, _ in unit.tolist()]
-    signs = np.where(unit[:, 1] == 1, 1.0, -1.0)
-    rows = replace(
-        book,
-        quantity=sparse.coo_array(
-            (signs, (np.arange(len(unit)), unit[:, 0])), shape=(len(unit), len(book.instruments))
-        ).tocsr(),
-        row=tuple(names),
-        currency=tuple(book.currency[r] for r in account[first]),
-        convert=book.convert[account[first]],
-        kind=("",) * len(unit),
-        positions=len(unit),
-        accounts=len(unit),
-    )
-    asked = Measures((level,), 0.95)
-    planned = plan(
-        rows=len(unit), instruments=len(book.instruments), count=run.count, asked=asked, workers=run.plan.workers,
-        memory_gb=memory_gb, engine=run.engine, positions=len(unit), keep=1,
-    )  # fmt: skip
-    scenarios = run.scenarios  # of which a run that stops by itself may have taken more or fewer
-    if isinstance(scenarios, Simulated):
-        scenarios = replace(scenarios, count=run.count)
-    found = var.run(
-        run.market, rows, scenarios, decay=run.decay, asked=asked, plan=planned, engine=run.engine, keep=1, draw=0
-    )
-    value = found.estimates[0].value
-    each = np.abs(quantity) * value[which.reshape(-1)]
-    return np.asarray(np.bincount(account, each, minlength=book.accounts), dtype=np.float64)
-
-
 def option_value(market: Market, book: Book) -> Floats:
     """Net option value of each account in its currency: of long less of short options whose premium is paid up front.
 
@@ -270,9 +225,14 @@ def losses(run: Simulation, rows: Ints) -> Floats:
 def _solved(passes: Passes, compared: Compared, scan_of: ScanOf, kinds: Sequence[str]) -> list[Solution]:
     """What ranges give the coverage that is aimed at, of the accounts that were run."""
     rows = passes.rows
+
+    def probability(threshold: Floats) -> Floats:
+        _log.info("scan ranges of %s: losses beyond %d margins an account", compared.scans.engine, threshold.shape[1])
+        return passes(threshold).probability
+
     return sensitivity(
-        compared.scans.engine, lambda price, volatility: scan_of(price, volatility)[rows],
-        lambda threshold: passes(threshold).probability, [kinds[r] for r in rows], compared.level,
+        compared.scans.engine, lambda price, volatility: scan_of(price, volatility)[rows], probability,
+        [kinds[r] for r in rows], compared.level,
     )  # fmt: skip
 
 

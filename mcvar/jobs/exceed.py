@@ -204,15 +204,6 @@ def _beyond(pnl: Floats, limit: Floats) -> tuple[Ints, Floats]:
     return count, excess
 
 
-class _Counted(Kept):
-    """What a pass keeps, with the sums above its windows."""
-
-    def sums(self) -> Floats:
-        """Number, sum and sum of squares of what losses above each window exceed its upper bound by, [W, R, 3]."""
-        shape = (*self.bounds.low.shape, 3)
-        return self.engine.launcher.download(self._held["above"], shape, np.float64)
-
-
 def _on_device(
     made: Device, limit: Floats, known: Floats, start: int, stop: int, keep: int, progress: Progress | None
 ) -> Exceedances:
@@ -228,12 +219,12 @@ def _on_device(
         low = np.vstack([known.T, least])
         high = np.vstack([known.T, np.full(rows, np.inf)])
         none = np.zeros(low.shape, dtype=np.int64)
-        kept = _Counted(made, Bounds(low, none, high, none), room, np.zeros(rows))
+        kept = Kept(made, Bounds(low, none, high, none), room, np.zeros(rows))
         for begin in range(at, end, SHARD):
             kept.screen(begin, min(begin + SHARD, end), SHARD)
             if progress is not None:
                 progress(min(begin + SHARD, end) - begin)
-        above = kept.sums()
+        above = kept.above()
         count += above[:windows, :, 0].T.astype(np.int64)
         excess += above[:windows, :, 1].T
         inside, _ = kept.counts()

@@ -9,7 +9,7 @@ import numpy as np
 
 from mcvar.jobs.compare import DRAWN, Comparison
 from mcvar.pages.discussion import BY_CONSTRUCTION, discussion, named
-from mcvar.pages.page import NONE, number, page, percent, share, span, table, tiles
+from mcvar.pages.page import NONE, name, number, page, percent, printable, share, shortened, span, table, tiles
 from mcvar.pages.pictures import coverage, distribution, scatter
 from mcvar.pages.svg import short
 from mcvar.reports.comparison import ComparisonReport
@@ -27,13 +27,13 @@ def comparison_page(report: ComparisonReport) -> str:
     """
     record = report.record
     engines = [each.compared.scans.engine for each in report.comparisons]
-    named = record["comparison"]["name"]
-    whose = f" of {named}" if named else ""
-    title = f"Scan margins beside Monte Carlo: {', '.join(engines)}{whose}, {record['valuation'][:10]}"
+    whose = f" of {record['comparison']['name']}" if record["comparison"]["name"] else ""
+    sides = ", ".join(shortened(each) for each in engines)
+    title = printable(f"Scan margins beside Monte Carlo: {sides}{whose}, {record['valuation'][:10]}")
     body = [f"<h1>{escape(title)}</h1>", _subtitle(report)]
-    for each, name in zip(report.comparisons, engines, strict=True):
+    for each, engine in zip(report.comparisons, engines, strict=True):
         if len(engines) > 1:
-            body.append(f"<h2>{escape(name)}</h2>")
+            body.append(f"<h2>{name(engine)}</h2>")
         body += _engine(report, each, "h3" if len(engines) > 1 else "h2")
     body += _distributions(report)
     body += _construction()
@@ -142,9 +142,9 @@ def _distributions(report: ComparisonReport) -> list[str]:
         return []
     figures = []
     for r in report.drawn:
-        kind = f" ({escape(report.kind[r])})" if report.kind[r] else ""
+        kind = f" ({name(report.kind[r])})" if report.kind[r] else ""
         picture = distribution(report, r, report.comparisons)
-        figures.append(f"<figure><h3>{escape(report.account[r])}{kind}</h3>{picture}</figure>")
+        figures.append(f"<figure><h3>{name(report.account[r])}{kind}</h3>{picture}</figure>")
     first = min(int(report.record["scenarios"]), DRAWN)
     part = f"The first {first:,} scenarios are drawn. " if first < report.record["scenarios"] else ""
     return [
@@ -166,22 +166,26 @@ def _accounts(report: ComparisonReport, found: Compared, several: bool) -> list[
     order = np.lexsort((ratio, -chance))
     rows = [_account(report, found, r) for r in order[:ROWS].tolist()]
     level = f"{100 * found.level:g} %"
-    unit = f", {escape(report.currency[0])}" if len(set(report.currency)) == 1 else ""
+    unit = f", {escape(report.unit)}" if report.unit else ""
     heads = [
-        "account", "kind", "scan is", f"scan margin{unit}", "scenario", f"VaR {level}", f"ES {level}", "scan / VaR",
-        "exceeded in", "then by, mean", "at worst",
+        "account", *_currency(report, "currency"), "scan is", f"scan margin{unit}", "scenario", f"VaR {level}",
+        f"ES {level}", "scan / VaR", "exceeded in", "then by, mean", "at worst",
     ]  # fmt: skip
     rest = f"; the first {ROWS:,} of {len(order):,}, all are in comparison.parquet" if len(order) > ROWS else ""
     sure = f"{100 * found.confidence:g} %"
     caption = f"Those first whose margin is exceeded most often{rest}. Ranges are {sure} intervals of the simulation."
-    title = f"Accounts: {escape(found.scans.engine)}" if several else "Accounts"
-    return [f"<h2>{title}</h2>", table(heads, rows, names=3, caption=caption)]
+    title = f"Accounts: {name(found.scans.engine)}" if several else "Accounts"
+    return [f"<h2>{title}</h2>", table(heads, rows, names=len(heads) - 8, caption=caption)]
+
+
+def _currency(report: ComparisonReport, said: str) -> list[str]:
+    """A cell of accounts in several currencies; of one, the heads name it."""
+    return [] if report.unit else [escape(said)]
 
 
 def _account(report: ComparisonReport, found: Compared, r: int) -> list[str]:
     scans = found.scans
-    unit = f" {escape(report.currency[r])}" if len(set(report.currency)) > 1 else ""
-    verdict = "within the error"
+    verdict = "within error"
     if np.isnan(found.beyond_error[r]):
         verdict = NONE
     elif found.under[r]:
@@ -189,7 +193,8 @@ def _account(report: ComparisonReport, found: Compared, r: int) -> list[str]:
     elif found.over[r]:
         verdict = "above VaR"
     return [
-        escape(report.account[r]), escape(report.kind[r]), verdict, number(scans.scan[r]) + unit,
+        name(report.account[r]) + (f' <span class="soft">{name(report.kind[r])}</span>' if report.kind[r] else ""),
+        *_currency(report, report.currency[r]), verdict, number(scans.scan[r]),
         str(scans.worst_scenario[r]) if scans.worst_scenario[r] else NONE,
         number(found.var.value[r]) + span(found.var.low[r], found.var.high[r]),
         number(found.es.value[r]),
@@ -218,7 +223,7 @@ def _method(report: ComparisonReport) -> list[str]:
         ("mcvar", record.get("mcvar")), ("made", record.get("created")), ("law", model), ("seed", record.get("seed")),
         ("configuration", str(record.get("configuration_sha256", ""))[:16]),
     ]  # fmt: skip
-    known = "; ".join(f"{name} {value}" for name, value in made if value not in (None, ""))
+    known = "; ".join(f"{what} {value}" for what, value in made if value not in (None, ""))
     notes = [f"<li>{escape(note)}</li>" for note in report.notes]
     return [
         "<h2>Method</h2>",

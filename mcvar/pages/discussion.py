@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 
 from mcvar.jobs.compare import Comparison
-from mcvar.pages.page import number, percent
+from mcvar.pages.page import name, number, percent
 from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.compare_groups import ALL, Group
 
@@ -22,6 +22,9 @@ BY_CONSTRUCTION = (
     ("Correlation", "losses of different commodities are added, as if all had their worst day at once, and then "
      "credits are given at fixed rates. Monte Carlo adds them scenario by scenario: it nets more where moves are "
      "independent, and it does not keep a credit where the moves that earned it break apart."),
+    ("Exchange rates", "a scan converts the loss of a contract at today's rate. In the simulation the rate moves, too: "
+     "a loss in coins that comes with a fall of the coin is worth less in another currency, and one that comes with "
+     "a rise is worth more."),
     ("Volatility", "in a scan it moves up or down by one amount whatever the price does. Simulated volatilities move "
      "with prices, and differently for short and long expiries."),
 )  # fmt: skip
@@ -51,7 +54,7 @@ def _overall(every: Group) -> str:
         how = f"more often than the {_level(target)} that are aimed at"
     within = every.accounts - every.under - every.over
     return (
-        f"Over all {every.accounts:,} accounts the margins of {escape(every.engine)} cover the simulated loss in "
+        f"Over all {every.accounts:,} accounts the margins of {name(every.engine)} cover the simulated loss in "
         f"{percent(coverage, 4)} of the scenarios, {how}. The margin is below VaR by more than its error for "
         f"{every.under:,} accounts, above it for {every.over:,}, and for {within:,} the difference is within the "
         f"error. The middle account has {number(every.ratio, 3)} times its VaR."
@@ -64,17 +67,17 @@ def _by_kind(kinds: list[Group], currency: str) -> str:
     said = "Every kind of book is covered as aimed at or better, or within the error of it."
     if short:
         short.sort(key=lambda group: group.coverage or 0.0)
-        each = ", ".join(f"{escape(g.kind)} ({percent(g.coverage, 4)})" for g in short)
+        each = ", ".join(f"{name(g.kind)} ({percent(g.coverage, 4)})" for g in short)
         said = f"Covered less than is aimed at: {each}."
     worst = max(known, key=lambda group: group.under_amount)
     most = max(known, key=lambda group: group.over_amount)
     if worst.under_amount > 0:
         said += (
-            f" Most is missing in {escape(worst.kind)}: {number(worst.under_amount)} {escape(currency)} in all, "
+            f" Most is missing in {name(worst.kind)}: {number(worst.under_amount)} {escape(currency)} in all, "
             f"{percent(worst.under_amount / worst.var) if worst.var > 0 else '–'} of its VaR."
         )
     if most.over_amount > 0:
-        said += f" Most is held beyond VaR in {escape(most.kind)}: {number(most.over_amount)} {escape(currency)}."
+        said += f" Most is held beyond VaR in {name(most.kind)}: {number(most.over_amount)} {escape(currency)}."
     return said
 
 
@@ -83,7 +86,7 @@ def _least_covered(report: ComparisonReport, found: Comparison) -> str:
     rows = np.flatnonzero(compared.under)
     order = rows[np.argsort(-compared.exceed_probability[rows], kind="stable")][:3].tolist()
     each = [
-        f"{escape(report.account[r])} (exceeded in {percent(float(compared.exceed_probability[r]))} of the scenarios, "
+        f"{name(report.account[r])} (exceeded in {percent(float(compared.exceed_probability[r]))} of the scenarios, "
         f"then by {number(float(compared.expected_shortfall_beyond[r]))} {escape(report.currency[r])} on average, and "
         f"by {number(float(compared.worst_shortfall[r]))} at worst)"
         for r in order
@@ -131,4 +134,4 @@ def _level(target: float) -> str:
 
 def named(kind: str) -> str:
     """A group, for people."""
-    return "all accounts" if kind == ALL else escape(kind)
+    return "all accounts" if kind == ALL else name(kind)

@@ -7,6 +7,7 @@ from html import escape
 from math import floor, isfinite, log10
 
 NONE = "–"
+LETTERS = 40  # of a name that are shown, at most
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # a browser that follows it fetches nothing
 STYLE = """
 :root { color-scheme: light dark; --ground: #ffffff; --card: #f5f6f8; --ink: #1b2430; --soft: #566173; --line: #d5dae1;
@@ -25,6 +26,7 @@ h1 { font-size: 1.75rem; line-height: 1.25; margin: 0.5rem 0 0.25rem; }
 h2 { font-size: 1.3rem; margin: 2.5rem 0 0.5rem; padding-top: 0.75rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1.05rem; margin: 1.75rem 0 0.4rem; }
 p, ul { max-width: 46rem; margin: 0.4rem 0; } li { margin: 0.3rem 0; }
+h1, h2, h3, p, li, figcaption, .tile { overflow-wrap: anywhere; }
 .soft { color: var(--soft); } .small { font-size: 0.875rem; } .bad { color: var(--bad); font-weight: 600; }
 .tiles { display: grid; grid-template-columns: repeat(4, 1fr); gap: 0.75rem;
   margin: 1.25rem 0; }
@@ -37,11 +39,13 @@ p, ul { max-width: 46rem; margin: 0.4rem 0; } li { margin: 0.3rem 0; }
 @media (max-width: 34rem) { .pair { grid-template-columns: 1fr; } }
 figure { margin: 0.75rem 0; } figcaption { color: var(--soft); font-size: 0.875rem; max-width: 46rem; }
 svg { display: block; width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 13px; }
+svg text { paint-order: stroke; stroke: var(--ground); stroke-width: 3px; }
 svg .soft { fill: var(--soft); } svg .axis { stroke: var(--line); stroke-width: 1; fill: none; }
 table { border-collapse: collapse; font-size: 0.875rem; margin: 0.5rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.55rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th, td { padding: 0.3rem 0.4rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; vertical-align: bottom; white-space: normal; }
 td { vertical-align: top; } td.name, th.name { text-align: left; }
+td.name, td.name .soft { max-width: 10.5rem; overflow: hidden; text-overflow: ellipsis; }
 tbody tr:hover { background: var(--card); } td .soft { font-size: 0.8rem; display: block; }
 @media print { main { max-width: none; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
 """
@@ -98,6 +102,43 @@ def tiles(items: Sequence[tuple[str, str]]) -> str:
         + "".join(f'<div class="tile"><b>{n}</b><span>{s}</span></div>' for n, s in items)
         + "</div>"
     )
+
+
+def printable(said: str) -> str:
+    r"""Text on one line, without control characters and marks that turn the direction of reading.
+
+    Examples
+    --------
+    >>> printable("two\nlines\x1b[1m")
+    'two lines�[1m'
+    """
+    return "".join(
+        each if each.isprintable() else " " if each.isspace() else "\N{REPLACEMENT CHARACTER}" for each in said
+    )
+
+
+def name(said: str) -> str:
+    """A name that somebody gave, such as of an account, as HTML: cut where it is long, and whole in its title.
+
+    Examples
+    --------
+    >>> name("A&B")
+    '<bdi>A&amp;B</bdi>'
+    """
+    said = printable(said)
+    whole = f' title="{escape(said)}"' if len(said) > LETTERS // 2 else ""  # a narrow column may cut it, too
+    return f"<bdi{whole}>{escape(shortened(said))}</bdi>"
+
+
+def shortened(said: str, letters: int = LETTERS) -> str:
+    """Text of so many letters at most, of which the last is an ellipsis where some are left out.
+
+    Examples
+    --------
+    >>> shortened("abcdef", 6), shortened("abcdef", 5)
+    ('abcdef', 'abcd…')
+    """
+    return said if len(said) <= letters else said[: letters - 1] + "…"
 
 
 def number(value: float | None, digits: int = 4) -> str:

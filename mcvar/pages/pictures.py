@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mcvar.jobs.compare import Comparison
 from mcvar.pages.page import number, percent
-from mcvar.pages.svg import Scale, axes, box, line, mark, short, svg, text
+from mcvar.pages.svg import Scale, axes, box, breadth, cut, line, mark, short, svg, text
 from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.compare import Compared
 from mcvar.scan.compare_groups import ALL, UNNAMED, Group
@@ -19,12 +19,21 @@ Floats = NDArray[np.float64]
 POINTS = 2_000  # that a scatter shows, at most
 _BINS = 60
 _FAR = 2.0  # of what else is drawn: where a margin is no longer on the picture
+_NAME = 220.0  # pixels of a kind's name, at most
+_ENGINE = 120.0
+_LEGEND = 24  # kinds that a legend has room for
 _RATIOS = ((0.5, "½ ×"), (1.0, "1 ×"), (2.0, "2 ×"))
 
 
 def scatter(report: ComparisonReport, found: Compared) -> tuple[str, str]:
-    """Scan margins over VaR, both logarithmic, each kind in its colour and shape; and what is not shown."""
-    var, scan = found.var.value, found.scans.scan
+    """Scan margins over VaR, both logarithmic, each kind in its colour and shape; and what is not shown.
+
+    All in the currency of the run: accounts in several are one picture.
+    """
+    worth, currency = report.worth, report.record["currency"]
+    var, scan, low_var, high_var = (
+        worth * each for each in (found.var.value, found.scans.scan, found.var.low, found.var.high)
+    )
     shown = np.flatnonzero(found.known & (var > 0) & (scan > 0))
     hidden = int(found.known.sum()) - len(shown)
     said = [f"{hidden} accounts without a positive VaR and margin are not on it"] if hidden else []
@@ -41,7 +50,7 @@ def scatter(report: ComparisonReport, found: Compared) -> tuple[str, str]:
         low, high = low / 2, high * 2
     x, y = Scale(low, high, 70, 590, log=True), Scale(low, high, 550, 30, log=True)
     level = f"{100 * found.level:g} %"
-    parts = axes(x, y, f"Monte Carlo VaR {level}", "scan margin")
+    parts = axes(x, y, f"Monte Carlo VaR {level}, {currency}", f"scan margin, {currency}")
     for times, name in _RATIOS:
         first, last = max(low, low / times), min(high, high / times)
         if first < last:
@@ -53,20 +62,22 @@ def scatter(report: ComparisonReport, found: Compared) -> tuple[str, str]:
     kinds = _kinds(report.kind)
     for r in shown.tolist():
         title = (
-            f"{report.account[r]}: VaR {number(var[r])} ({number(found.var.low[r])} .. {number(found.var.high[r])}), "
-            f"scan margin {number(scan[r])}, ratio {number(found.ratio[r], 3)}, exceeded in "
+            f"{report.account[r]}: VaR {number(var[r])} ({number(low_var[r])} .. {number(high_var[r])}), scan margin "
+            f"{number(scan[r])} {currency}, ratio {number(found.ratio[r], 3)}, exceeded in "
             f"{percent(found.exceed_probability[r])} of the scenarios"
         )
         at = y(float(scan[r]))
-        if found.var.low[r] > 0 and x(float(found.var.high[r])) - x(float(found.var.low[r])) > 4:
-            parts.append(line(x(float(found.var.low[r])), at, x(float(found.var.high[r])), at, "soft"))
+        if low_var[r] > 0 and x(float(high_var[r])) - x(float(low_var[r])) > 4:
+            parts.append(line(x(float(low_var[r])), at, x(float(high_var[r])), at, "soft"))
         parts.append(mark(x(float(var[r])), at, kinds[report.kind[r] or UNNAMED], title))
-    legend = list(kinds) if len(kinds) > 1 else []
+    legend = list(kinds)[:_LEGEND] if len(kinds) > 1 else []
     for place, name in enumerate(legend):
-        parts += [mark(642, 40 + 22 * place, kinds[name], size=5), text(656, 44.5 + 22 * place, name)]
+        parts += [mark(642, 40 + 22 * place, kinds[name], size=5), text(656, 44.5 + 22 * place, name, room=_NAME)]
+    if legend and len(kinds) > _LEGEND:
+        parts.append(text(656, 44.5 + 22 * _LEGEND, f"and {len(kinds) - _LEGEND} more", soft=True))
     label = f"Scan margin over VaR of {len(shown)} accounts on logarithmic axes, with lines for ratios of 0.5, 1 and 2"
-    width = 640 + (40 + 8 * max(map(len, legend)) if legend else 0)
-    return svg(width, 600, label, parts), "; ".join(said)
+    wide = min(max(map(breadth, [*legend, "and 99 more"])), _NAME)
+    return svg(round(640 + (30 + wide if legend else 0)), 600, label, parts), "; ".join(said)
 
 
 def coverage(groups: Sequence[Group]) -> str:
@@ -75,8 +86,8 @@ def coverage(groups: Sequence[Group]) -> str:
     if not shown:
         return ""
     target = 1 - shown[0].target
-    names = ["all accounts" if group.kind == ALL else f"{group.kind} ({group.accounts})" for group in shown]
-    left = 24 + 7.6 * max(map(len, names))
+    names = ["all accounts" if group.kind == ALL else _counted(group) for group in shown]
+    left = 24 + max(map(breadth, names))
     most = max(target * 1.5, *(1 - (group.coverage_low or 0.0) for group in shown))
     x = Scale(0.0, 1.05 * most, left, left + 400)
     height = 34 * len(shown)
@@ -127,17 +138,19 @@ def distribution(report: ComparisonReport, r: int, comparisons: Sequence[Compari
     legend.append(("es", "2 3", f"ES {level}: {_with(es.value[r], es.low[r], es.high[r])}"))
     parts.append(line(x(float(var.value[r])), 16, x(float(var.value[r])), 250, "var", width=2))
     parts.append(line(x(float(es.value[r])), 16, x(float(es.value[r])), 250, "es", width=2, dash="2 3"))
+    beyond = []
     for at, (engine, margin) in enumerate(margins):
         if not np.isfinite(margin):
             continue
-        dash, said = ("9 4", "9 4 2 4", "14 4")[at % 3], f"{engine}: {number(margin)}"
+        dash, said = ("9 4", "9 4 2 4", "14 4")[at % 3], f"{cut(engine, _ENGINE)}: {number(margin)}"
         if margin > x.high:
-            parts.append(text(x.stop - 4, 30 + 18 * at, f"{engine} {short(float(f'{margin:.3g}'))} →", anchor="end"))
+            there = f"{cut(engine, _ENGINE)} {short(float(f'{margin:.3g}'))} →"
+            beyond.append(text(x.stop - 8, 30 + 18 * at, there, anchor="end"))
         else:
             parts.append(line(x(margin), 16, x(margin), 250, "scan", width=2, dash=dash))
         chance = found.exceed_probability[r] if at == 0 else comparisons[at].compared.exceed_probability[r]
-        legend.append(("scan", dash, f"{said}, exceeded in {percent(float(chance))} of the scenarios"))
-    parts += axes(
+        legend.append(("scan", dash, f"{said}, exceeded in {percent(float(chance))}"))
+    parts += beyond + axes(
         x, y, f"simulated loss, {report.currency[r]}", "share of the scenarios",
         ((), [f"{100 * tick:.3g} %" for tick in y.ticks()]),
     )  # fmt: skip
@@ -150,6 +163,12 @@ def distribution(report: ComparisonReport, r: int, comparisons: Sequence[Compari
 
 def _with(value: float, low: float, high: float) -> str:
     return f"{number(value)} ({number(low)} .. {number(high)})"
+
+
+def _counted(group: Group) -> str:
+    """The name of a kind, as long as there is room, and how many accounts it has."""
+    count = f" ({group.accounts:,})"
+    return cut(group.kind, _NAME - breadth(count)) + count
 
 
 def _kinds(kinds: Sequence[str]) -> dict[str, int]:

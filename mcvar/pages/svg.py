@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from math import ceil, floor, log10
+from math import ceil, floor, inf, log10
+from unicodedata import east_asian_width
+
+from mcvar.pages.page import printable
 
 SHAPES = 4
 
@@ -62,16 +65,49 @@ class Scale:
 def svg(width: int, height: int, label: str, parts: Sequence[str]) -> str:
     """A picture; `label` says what it shows to those who do not see it."""
     return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label, quote=True)}" '
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(printable(label))}" '
         f'style="max-width:{width}px">' + "\n".join(parts) + "</svg>"
     )
 
 
-def text(x: float, y: float, said: str, *, anchor: str = "start", soft: bool = False, turn: bool = False) -> str:
-    """Text at a point; `turn`: reading upwards."""
+def text(
+    x: float, y: float, said: str, *, anchor: str = "start", soft: bool = False, turn: bool = False, room: float = inf
+) -> str:
+    """Text at a point, in so many pixels; `turn`: reading upwards."""
+    said = printable(said)
+    shown = cut(said, room)
+    whole = f"<title>{escape(said)}</title>" if shown != said else ""
     how = ' class="soft"' if soft else ""
     how += f' transform="rotate(-90 {x:g} {y:g})"' if turn else ""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{how}>{escape(said)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}"{how}>{whole}{escape(shown)}</text>'
+
+
+def breadth(said: str) -> float:
+    """Pixels that text takes at most, about: what a letter takes differs by font.
+
+    Examples
+    --------
+    >>> breadth("Mill"), breadth("\u4e2d\u6587")
+    (38.0, 28.0)
+    """
+    wide = sum(each in "mwMW@%…" or east_asian_width(each) in "WF" for each in said)
+    capitals = sum(each.isupper() and each not in "MW" for each in said)
+    return 14.0 * wide + 10.0 * capitals + 8.0 * (len(said) - wide - capitals)
+
+
+def cut(said: str, room: float) -> str:
+    """Text in so many pixels, an ellipsis at its end where it is longer.
+
+    Examples
+    --------
+    >>> cut("covered", 56.0), cut("covered calls", 56.0)
+    ('covered', 'cover…')
+    """
+    if breadth(said) <= room:
+        return said
+    while said and breadth(said) + 14.0 > room:
+        said = said[:-1]
+    return said + "…"
 
 
 def line(x1: float, y1: float, x2: float, y2: float, colour: str, *, width: float = 1.0, dash: str = "") -> str:
@@ -90,7 +126,7 @@ def box(x: float, y: float, width: float, height: float, colour: str) -> str:
 def mark(x: float, y: float, series: int, title: str = "", size: float = 4.0) -> str:
     """A point of a series: its colour, and its shape, for those who do not tell the colours apart."""
     colour = f'fill="var(--k{series % 8})" fill-opacity="0.75"'
-    said = f"<title>{escape(title)}</title>" if title else ""
+    said = f"<title>{escape(printable(title))}</title>" if title else ""
     r = size
     match (series + series // 8) % SHAPES:
         case 0:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from mcvar.jobs.compare import Comparison
-from mcvar.pages.page import NONE, number, percent
+from mcvar.pages.page import NONE, number, percent, printable, shortened
 from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.compare import Compared
 from mcvar.scan.compare_groups import ALL
 
-_WIDE = 170  # columns that kinds, intervals and what is netted take, too
+_FULL, _WIDE = 100, 170  # columns that amounts take, too; that kinds, intervals and what is netted take, too
+_NAME = 32  # columns of a name, at most
+_Heads = Sequence[tuple[str, int]]  # with the console's width from which on they are shown
 
 
 def show_comparison(report: ComparisonReport, console: Console, *, rows: int, folder: Path | None = None) -> None:
@@ -35,16 +37,15 @@ def show_comparison(report: ComparisonReport, console: Console, *, rows: int, fo
     for each in report.comparisons:
         compared = each.compared
         console.print(
-            f"{compared.scans.engine} beside Monte Carlo at {100 * compared.level:g} %, {compared.scenarios:,} "
-            f"scenarios, {report.record['currency']}",
+            f"{shortened(printable(compared.scans.engine))} beside Monte Carlo at {100 * compared.level:g} %, "
+            f"{compared.scenarios:,} scenarios, {report.record['currency']}",
             style="bold", markup=False, highlight=False,
         )  # fmt: skip
-        wide = console.width >= _WIDE
-        console.print(_kinds(each, wide=wide))
+        console.print(_kinds(each, console.width))
         for line in _ranges(each):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         if rows:
-            console.print(_accounts(report, compared, rows, wide=wide))
+            console.print(_accounts(report, compared, rows, console.width))
         left = len(report.account) - rows
         if rows and left > 0:
             console.print(f"{left} more accounts are in the files", style="dim")
@@ -54,22 +55,21 @@ def show_comparison(report: ComparisonReport, console: Console, *, rows: int, fo
         console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _kinds(found: Comparison, *, wide: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("kind", no_wrap=True)
-    heads = ["accounts", "coverage", "below VaR", "above VaR", "missing", "beyond", "scan / VaR"]
-    for head in [*heads, *(["rank", "scan nets", "VaR nets"] if wide else [])]:
-        table.add_column(head, justify="right", no_wrap=True)
-    for at, g in enumerate(found.groups):
+def _kinds(found: Comparison, width: int) -> Table:
+    heads = [
+        ("kind", 0), ("accounts", 0), ("coverage", 0), ("below VaR", 0), ("above VaR", 0), ("missing", _FULL),
+        ("beyond", _FULL), ("scan / VaR", 0), ("rank", _WIDE), ("scan nets", _WIDE), ("VaR nets", _WIDE),
+    ]  # fmt: skip
+    rows: list[list[str | Text]] = []
+    for g in found.groups:
         short = g.coverage_high is not None and g.coverage_high < g.target
-        further = [number(each, 3) for each in (g.rank, g.netting_scan, g.netting_var)]
-        table.add_row(
-            "all accounts" if g.kind == ALL else escape(g.kind), f"{g.accounts:,}",
+        rows.append([
+            _name("all accounts" if g.kind == ALL else g.kind), f"{g.accounts:,}",
             Text(percent(g.coverage, 4), style="bold red" if short else ""), f"{g.under:,}", f"{g.over:,}",
-            number(g.under_amount), number(g.over_amount), number(g.ratio, 3), *(further if wide else []),
-            end_section=at == 0,
-        )  # fmt: skip
-    return table
+            number(g.under_amount), number(g.over_amount), number(g.ratio, 3), number(g.rank, 3),
+            number(g.netting_scan, 3), number(g.netting_var, 3),
+        ])  # fmt: skip
+    return _table(heads, rows, width, names=1, first=1)
 
 
 def _ranges(found: Comparison) -> list[str]:
@@ -89,28 +89,17 @@ def _ranges(found: Comparison) -> list[str]:
     return said
 
 
-def _accounts(report: ComparisonReport, found: Compared, rows: int, *, wide: bool) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for head in ("account", "kind") if wide else ("account",):
-        table.add_column(head, no_wrap=True)
-    sure = f"{100 * found.confidence:g} % interval"
-    between = [sure] if wide else []
-    level = f"VaR {100 * found.level:g} %"
-    for head in (
-        "scan",
-        level,
-        *between,
-        "scan / VaR",
-        *between,
-        "exceeded in",
-        *between,
-        "then by",
-        "at worst",
-        "scan is",
-    ):
-        table.add_column(head, justify="right", no_wrap=True, style="dim" if head == sure else None)
+def _accounts(report: ComparisonReport, found: Compared, rows: int, width: int) -> Table:
+    sure = (f"{100 * found.confidence:g} % interval", _WIDE)
+    unit = f", {report.unit}" if report.unit else ""
+    heads = [
+        ("account", 0), ("kind", _WIDE), *([] if unit else [("in", 0)]), (f"scan{unit}", 0),
+        (f"VaR {100 * found.level:g} %", 0), sure, ("scan / VaR", 0), sure, ("exceeded in", 0), sure,
+        ("then by", _FULL), ("at worst", _FULL), ("scan is", 0),
+    ]  # fmt: skip
     chance = np.where(np.isnan(found.exceed_probability), -1.0, found.exceed_probability)
     ratio = np.where(np.isnan(found.ratio), np.inf, found.ratio)
+    lines: list[list[str | Text]] = []
     for r in np.lexsort((ratio, -chance))[:rows].tolist():
         verdict = Text("within error")
         if np.isnan(found.beyond_error[r]):
@@ -119,17 +108,34 @@ def _accounts(report: ComparisonReport, found: Compared, rows: int, *, wide: boo
             verdict = Text("below VaR", style="bold red")
         elif found.over[r]:
             verdict = Text("above VaR")
-        ends = (
-            _ends(found.var.low[r], found.var.high[r]), _ends(found.ratio_low[r], found.ratio_high[r], 3),
-            _ends(100 * found.exceed_low[r], 100 * found.exceed_high[r], 3),
-        )  # fmt: skip
-        values = number(found.var.value[r]), number(found.ratio[r], 3), percent(found.exceed_probability[r])
-        table.add_row(
-            escape(report.account[r]), *([escape(report.kind[r])] if wide else []), number(found.scans.scan[r]),
-            *(cell for pair in zip(values, ends, strict=True) for cell in (pair if wide else pair[:1])),
+        lines.append([
+            _name(report.account[r]), _name(report.kind[r]), *([] if unit else [_name(report.currency[r])]),
+            number(found.scans.scan[r]), number(found.var.value[r]), _ends(found.var.low[r], found.var.high[r]),
+            number(found.ratio[r], 3), _ends(found.ratio_low[r], found.ratio_high[r], 3),
+            percent(found.exceed_probability[r]), _ends(100 * found.exceed_low[r], 100 * found.exceed_high[r], 3),
             number(found.expected_shortfall_beyond[r]), number(found.worst_shortfall[r]), verdict,
+        ])  # fmt: skip
+    return _table(heads, lines, width, names=3 - bool(unit))
+
+
+def _table(heads: _Heads, rows: Sequence[Sequence[str | Text]], width: int, *, names: int, first: int = 0) -> Table:
+    """The columns that there is room for; the first `names` are text. A line stands below the `first` rows."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = [at for at, (_, least) in enumerate(heads) if width >= least]
+    for at in shown:
+        head, is_name = heads[at][0], at < names
+        table.add_column(
+            head, justify="left" if is_name else "right", max_width=_NAME if is_name else None, no_wrap=not is_name,
+            style="dim" if "interval" in head else None,
         )  # fmt: skip
+    for at, row in enumerate(rows, 1):
+        table.add_row(*(row[each] for each in shown), end_section=at == first)
     return table
+
+
+def _name(said: str) -> Text:
+    """A name that somebody gave: markup in it is no markup, and it makes room for numbers where there is little."""
+    return Text(printable(said), overflow="ellipsis", no_wrap=True)
 
 
 def _ends(low: float, high: float, digits: int = 4) -> str:

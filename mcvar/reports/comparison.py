@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from mcvar.errors import SettingError
-from mcvar.jobs.compare import Comparison, ScanOf, Simulation, alone_var, compare_all, losses
+from mcvar.jobs.alone import alone_var
+from mcvar.jobs.compare import Comparison, ScanOf, Simulation, compare_all, losses
 from mcvar.report import write_run
 from mcvar.scan.compare import Basis, Compared, Scans, check_basis
 from mcvar.scan.compare_groups import Group
@@ -40,21 +41,31 @@ class ComparisonReport:
     ----------
     account, kind, currency : tuple of str [R]
         Of the accounts.
+    worth : ndarray [R]
+        Units of the run's currency for one of each account's.
     comparisons : tuple of Comparison
         One for each engine.
     drawn : mapping of int to ndarray [n]
         Simulated losses of the accounts whose distribution is drawn.
     record : mapping
         The content of run.json.
+    files : mapping of file name to function, optional
+        Further files of the run: each function writes to the path that it is given.
     """
 
     account: tuple[str, ...]
     kind: tuple[str, ...]
     currency: tuple[str, ...]
+    worth: Floats
     comparisons: tuple[Comparison, ...]
     drawn: Mapping[int, Floats]
     record: Mapping[str, Any]
-    export: Callable[[Path], None] | None = None
+    files: Mapping[str, Callable[[Path], object]] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """The currency that all accounts have; "": they have several."""
+        return self.currency[0] if len(set(self.currency)) == 1 else ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -90,9 +101,7 @@ class ComparisonReport:
         if any(each.solutions for each in self.comparisons):
             tables["comparison_ranges.parquet"] = self.ranges()
         files = {name: partial(pyarrow.parquet.write_table, table) for name, table in tables.items()}
-        if self.export is not None:
-            self.export(folder / "export")
-        write_run(folder, {**files, **extra}, self.record)
+        write_run(folder, {**files, **self.files, **extra}, self.record)
 
     def _rows(self, found: Compared) -> pa.Table:
         scans, rows = found.scans, len(self.account)
@@ -136,7 +145,7 @@ def compare_run(
     draw: int = 4,
     name: str = "",
     notes: Sequence[str] = (),
-    export: Callable[[Path], None] | None = None,
+    files: Mapping[str, Callable[[Path], object]] | None = None,
 ) -> ComparisonReport:
     """Compare engines with a finished Monte Carlo run.
 
@@ -161,8 +170,8 @@ def compare_run(
         What the margins are of, for titles, such as "the sample book".
     notes : sequence of str
         Further ones.
-    export : callable, optional
-        What writes risk arrays and parameters into a folder.
+    files : mapping of file name to function, optional
+        Further files of the run, such as an export.
 
     Raises
     ------
@@ -178,7 +187,7 @@ def compare_run(
         check_basis(each.engine, basis, simulated, book.row[own])
     alone = alone_var(run, level) if netting and any(each.alone is not None for each in scans) else None
     found = compare_all(run, scans, level, ranges=ranges, alone=alone)
-    chosen = list(accounts) or telling(found[0].compared, draw)
+    chosen = list(accounts) or telling(found[0].compared, draw, run.worth)
     shown = losses(run, np.array(sorted(chosen))) if chosen else np.zeros((0, 0))
     by_row = dict(zip(sorted(chosen), shown, strict=True))
     engines = [
@@ -202,17 +211,25 @@ def compare_run(
         account=book.row[own],
         kind=book.kind[own],
         currency=book.currency[own],
+        worth=run.worth,
         comparisons=tuple(found),
         drawn={r: by_row[r] for r in chosen},
         record=said,
-        export=export,
+        files=files or {},
     )
 
 
-def telling(found: Compared, count: int) -> list[int]:
+def telling(found: Compared, count: int, worth: Floats | None = None) -> list[int]:
     """Accounts whose distribution says most: the least covered, the largest, the most covered, the one in the middle.
 
     Then again the next of each, until there are `count`.
+
+    Parameters
+    ----------
+    found : Compared
+    count : int
+    worth : ndarray [R], optional
+        Units of one currency for one of each account's, to tell which is the largest.
 
     Examples
     --------
@@ -221,9 +238,9 @@ def telling(found: Compared, count: int) -> list[int]:
     rows = np.flatnonzero(found.known & ~np.isnan(found.ratio))
     if not len(rows):
         return []
-    ratio = found.ratio[rows]
+    ratio, size = found.ratio[rows], (found.var.value if worth is None else worth * found.var.value)[rows]
     middle = np.abs(np.log(np.maximum(ratio, 1e-12) / max(float(np.median(ratio)), 1e-12)))
-    orders = [rows[np.argsort(key, kind="stable")] for key in (ratio, -found.var.value[rows], -ratio, middle)]
+    orders = [rows[np.argsort(key, kind="stable")] for key in (ratio, -size, -ratio, middle)]
     ranked = dict.fromkeys(int(each) for turn in zip(*orders, strict=True) for each in turn)
     return list(ranked)[:count]
 

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from mcvar import config as c
 from mcvar.api import prepare
-from mcvar.book import rows_of
-from mcvar.errors import SettingError
+from mcvar.errors import McvarError, SettingError
 from mcvar.io.tables import digest, read_table
-from mcvar.jobs.compare import Simulation, option_value
-from mcvar.market import DAYS_PER_YEAR
+from mcvar.jobs.compare import ScanOf, Simulation, option_value
 from mcvar.reports.comparison import ComparisonReport, compare_run
-from mcvar.scan.compare import Basis, check_basis
-from mcvar.scan.compare_external import read_margins
-from mcvar.scanner import Priced, exported, scanner_of
+from mcvar.reports.margins import own_rows
+from mcvar.scan.compare import Basis, Scans, check_basis
+from mcvar.scan.compare_external import External, read_margins
+from mcvar.scanners import Desk, Published, Scanner, scanner_of
+from mcvar.scanners.export import exported
 from mcvar.shards import Progress
+
+_UNSOLVED = "job.ranges: which ranges would cover as much is solved for mcvar's own risk arrays, not for scan.file"
 
 
 def find_comparison(config: c.Config, *, progress: Progress | None = None) -> ComparisonReport:
@@ -32,8 +33,8 @@ def find_comparison(config: c.Config, *, progress: Progress | None = None) -> Co
     Raises
     ------
     McvarError
-        Whatever is wrong with files or settings; margins and VaR that are not stated on one horizon, time decay and
-        currency.
+        Whatever is wrong with files or settings, of all files together; margins and VaR that are not stated on one
+        horizon, time decay and currency.
 
     Examples
     --------
@@ -53,35 +54,64 @@ def find_comparison(config: c.Config, *, progress: Progress | None = None) -> Co
     level = max(config.measure.levels) if job.level is None else job.level
     if level not in config.measure.levels:
         raise SettingError(f"job.level is {level}: take one of measure.levels={list(config.measure.levels)}")
-    prepared = prepare(replace(config, job=c.VarJob()))
-    given, book = prepared.given, prepared.given.book
-    chosen = rows_of(book, job.accounts, "job.accounts").tolist() if job.accounts else []
-    if parents := [book.row[r] for r in chosen if r >= book.accounts]:
-        raise SettingError(f"job.accounts has {', '.join(parents)}, which are sums of accounts: name accounts")
-    own = scanner_of(config, prepared)
-    horizon = given.horizon.variance if job.scan_days is None else job.scan_days / DAYS_PER_YEAR
-    currency = book.currency[: book.accounts]
-    scans, bases = [own.scans()], [Basis(horizon, own.lookahead, currency)]
-    notes, inputs = [*own.notes], {**given.files, **own.inputs}
-    if job.external:
-        inputs[job.external] = digest(job.external) if Path(job.external).is_file() else ""
-        table = read_table(job.external)
-        for each in read_margins(table, book.row[: book.accounts], book.row[book.accounts :]):
-            side, said = each.scans(option_value(given.market, book))
-            scans.append(side)
-            bases.append(Basis(given.horizon.variance, given.horizon.decay, currency))  # as the user brings them
-            notes += [said] if said else []
-    simulated = Basis(given.horizon.variance, given.horizon.decay, currency)
-    for side, basis in zip(scans, bases, strict=True):
-        check_basis(side.engine, basis, simulated, book.row[: book.accounts])  # before the run, which may be long
+    prepared = prepare(replace(config, job=c.VarJob()), tables=True)
+    given, horizon = prepared.given, prepared.given.horizon
+    desk = Desk(given, prepared.engine, prepared.plan.workers)
+    chosen = own_rows(desk, job.accounts)
+    simulated = Basis(horizon.variance, horizon.decay, desk.currency)
+    own, side, elsewhere = _sides(config, job, desk, simulated)
+    scans, bases = [side], [replace(simulated, horizon=own.horizon, decay=own.lookahead)]
+    notes = [*own.notes, *desk.notes()]
+    for external in elsewhere:
+        further, said = external.scans(option_value(given.market, given.book))
+        scans.append(further)
+        bases.append(external.basis(simulated))
+        notes += [said] if said else []
+    for each, basis in zip(scans, bases, strict=True):
+        check_basis(each.engine, basis, simulated, desk.account)  # before the run, which may be long
+    ranges: list[ScanOf | None] = [None] * len(scans)
+    if isinstance(own, Published):
+        own.check_prices()
+        notes += [_UNSOLVED] if job.ranges else []
+    elif job.ranges:
+        ranges[0] = own.risk
+    files = exported(config, own) if job.export else {}
     report = prepared.run(progress)
     run = Simulation(
-        given.market, book, given.scenarios, given.horizon.decay, prepared.engine, prepared.plan, report.result
+        given.market, given.book, given.scenarios, horizon.decay, prepared.engine, prepared.plan, report.result
     )
-    ranges = [own.risk if job.ranges and isinstance(own, Priced) else None, *[None] * (len(scans) - 1)]
+    inputs = {**given.files, **own.inputs, **({job.external: digest(job.external)} if job.external else {})}
     record = {**report.record, "inputs": inputs, "scan": own.record()}
     return compare_run(
-        run, scans, bases, horizon=given.horizon.variance, level=level, record=record, ranges=ranges,
-        netting=job.netting, accounts=chosen, draw=config.output.plot_rows, notes=notes,
-        export=exported(own) if job.export else None,
+        run, scans, bases, horizon=horizon.variance, level=level, record=record, ranges=ranges, netting=job.netting,
+        accounts=chosen, draw=config.output.plot_rows, notes=notes, files=files,
     )  # fmt: skip
+
+
+def _sides(config: c.Config, job: c.CompareJob, desk: Desk, simulated: Basis) -> tuple[Scanner, Scans, list[External]]:
+    """The scan engine with its margins, and those of elsewhere.
+
+    What is wrong with one of them does not hide what is wrong with the others.
+    """
+    problems: list[McvarError] = []
+    found: tuple[Scanner, Scans] | None = None
+    elsewhere: list[External] = []
+    try:
+        own = scanner_of(config.scan, desk)
+        found = own, own.scans(own.margins())
+    except McvarError as error:
+        problems.append(error)
+    try:
+        if job.external:
+            taken = (found[0].name,) if found else ()
+            elsewhere = read_margins(
+                read_table(job.external), desk.account, desk.book.row[desk.book.accounts :], taken=taken,
+                simulated=simulated,
+            )  # fmt: skip
+    except McvarError as error:
+        problems.append(error)
+    if len(problems) > 1:
+        raise SettingError("\n".join(map(str, problems)))
+    if found is None or problems:
+        raise problems[0]
+    return *found, elsewhere

@@ -68,17 +68,19 @@ def _name(each: Slice, currency: str) -> str:
 
 
 def _steps(each: Slice) -> Iterator[tuple[str, str]]:
-    for held in each.positions:
+    names = [f"{number(held.quantity)} {held.name}" for held in each.positions]
+    wide = max(map(len, names), default=0)
+    for name, held in zip(names, each.positions, strict=True):
         said = f"loss {number(held.loss)}, delta {number(held.delta)}, value {number(held.value)} each"
-        yield f"{number(held.quantity)} {held.name}", said
+        yield f"{name:<{wide}}", said
     yield "losses", ", ".join(f"{j}: {number(loss)}" for j, loss in enumerate(each.loss.tolist(), start=1))
     largest = number(float(each.loss[each.active - 1]))
     yield "scan risk", f"max(0, {largest} of scenario {each.active}) = {number(each.scan)}"
-    yield "net delta", ", ".join(f"{slot}: {number(net)}" for slot, net, _ in each.delta)
+    yield "net delta", ", ".join(f"{slot}: {number(net)}" for slot, net, _ in each.delta if net) or "0"
     for formed in each.spreads:
         yield "inside a tier" if formed.spread.priority is None else f"spread {formed.spread.priority}", _formed(formed)
     if each.spreads:
-        yield "delta left", ", ".join(f"{slot}: {number(left)}" for slot, _, left in each.delta)
+        yield "delta left", ", ".join(f"{slot}: {number(left)}" for slot, net, left in each.delta if net) or "0"
     for near, inside, outside in each.near:
         rates = f"{number(inside)} x {number(near.spread)} + {number(outside)} x {number(near.outright)}"
         yield f"delivery {near.month}", f"{rates} = {number(inside * near.spread + outside * near.outright)}"

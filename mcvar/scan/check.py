@@ -111,7 +111,7 @@ def check_rates(
 def _check_commodity(commodity: Commodity, known: Mapping[str, Commodity]) -> Iterator[str]:
     where = f"commodity '{commodity.name}'"
     for name in ("price_range", "volatility_range", "extreme", "covered", "lookahead", "short_option_minimum"):
-        if name in ("price_range", "volatility_range") and math.isnan(getattr(commodity, name)):
+        if name in ("price_range", "volatility_range", "lookahead") and math.isnan(getattr(commodity, name)):
             continue  # not known: the arrays of a file have it in them
         yield from _not_negative(f"{where}: {name}", getattr(commodity, name))
     yield from _duplicates(f"{where}: tier", (tier.number for tier in commodity.tiers))

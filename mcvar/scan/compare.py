@@ -7,7 +7,7 @@ gives it, the chance of a greater loss that of a count, and a difference is said
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,9 @@ class Basis:
     Parameters
     ----------
     horizon : float
-        Years that its moves are of.
+        Years that its moves are of; NaN: not known.
     decay : float
-        Years that pass.
+        Years that pass; NaN: not known.
     currency : tuple of str [R]
         Of each account.
     """
@@ -49,7 +49,7 @@ class Scans:
     ----------
     engine : str
     scan : ndarray [R]
-        The risk component, before net option value.
+        The risk component: what is to cover losses, before net option value.
     worst_scenario : ndarray [R]
         Number of the scenario behind it, from 1; 0: not known.
     requirement, nov : ndarray [R]
@@ -79,6 +79,7 @@ class Compared:
     Parameters
     ----------
     scans : Scans
+        Without a worst scenario where it asks for nothing: none of them loses.
     level, confidence : float
         Of VaR and ES, and of all intervals.
     scenarios : int
@@ -190,7 +191,7 @@ def compare(
     outside = (scan < var.low) | (scan > var.high)
     sure = known & (outside | ((scan >= var.low) & (scan <= var.high)))
     return Compared(
-        scans=scans,
+        scans=replace(scans, worst_scenario=np.where(scan > 0, scans.worst_scenario, 0)),
         level=var.level,
         confidence=var.confidence,
         scenarios=scenarios,
@@ -209,22 +210,20 @@ def compare(
     )
 
 
-def alone_scans(loss: Floats, quantity: sparse.csr_array) -> Floats:
-    """The sum, over the positions of each account, of the scan risk that each would have alone, [R].
+def alone_scans(long: Floats, short: Floats, quantity: sparse.csr_array) -> Floats:
+    """The sum, over the positions of each account, of the margin that each would have alone, [R].
 
     Parameters
     ----------
-    loss : ndarray [I, S]
-        Of one long unit of each contract at each point, as in `RiskArrays`.
+    long, short : ndarray [I]
+        Margin of one unit of each contract.
     quantity : csr_array [R, I]
 
     Examples
     --------
-    >>> loss = np.array([[5.0, -4.0], [4.0, -3.0]])
-    >>> alone_scans(loss, sparse.csr_array([[1.0, -1.0], [0.0, 2.0]])).tolist()
+    >>> alone_scans(np.array([5.0, 4.0]), np.array([4.0, 3.0]), sparse.csr_array([[1.0, -1.0], [0.0, 2.0]])).tolist()
     [8.0, 8.0]
     """
-    long, short = (np.maximum((sign * loss).max(axis=1), 0.0) for sign in (1.0, -1.0))
     return np.asarray(quantity.maximum(0) @ long - quantity.minimum(0) @ short)
 
 
@@ -234,30 +233,50 @@ def check_basis(engine: str, scan: Basis, simulated: Basis, accounts: Sequence[s
     Raises
     ------
     SettingError
-        All that differs.
+        All that differs, or is not known of the engine.
 
     Examples
     --------
     >>> day = Basis(1 / 365, 1 / 365, ("USD",))
     >>> check_basis("span16", Basis(2 / 365, 1 / 365, ("EUR",)), day, ["A"])
     Traceback (most recent call last):
-    mcvar.errors.SettingError: span16 and Monte Carlo cannot be compared: the horizon is 2 days there and 1 day here; \
-the currency of account 'A' is EUR there and USD here. State both on one basis
+    mcvar.errors.SettingError: span16 and Monte Carlo cannot be compared: the horizon is 2 days there and 1 day here \
+(take horizon.days=2); the currency of account 'A' is EUR there and USD here. State both on one basis
     """
     differ = []
-    for name, there, here in (
-        ("horizon", scan.horizon, simulated.horizon), ("time decay", scan.decay, simulated.decay)
+    for name, there, here, unknown, other in (
+        (
+            "horizon", scan.horizon, simulated.horizon,
+            "give scan.days, the days of moves that the ranges are of", f"take horizon.days={365 * scan.horizon:.6g}",
+        ),
+        (
+            "time decay", scan.decay, simulated.decay, "give scan.lookahead, the days that pass until its prices",
+            "take horizon.decay=false" if scan.decay == 0 else "let as much time pass in both",
+        ),
     ):  # fmt: skip
-        if not abs(there - here) <= _SAME * max(abs(there), abs(here)):
-            differ.append(f"the {name} is {_days(there)} there and {_days(here)} here")
-    other = [
+        if np.isnan(there):
+            differ.append(f"the {name} is not known there and {_days(here)} here ({unknown})")
+        elif not same(there, here):
+            differ.append(f"the {name} is {_days(there)} there and {_days(here)} here ({other})")
+    foreign = [
         f"the currency of account '{account}' is {there} there and {here} here"
         for account, there, here in zip(accounts, scan.currency, simulated.currency, strict=True)
         if there != here
     ]
-    differ += other[:5] + ([f"that of {len(other) - 5} more differs, too"] if len(other) > 5 else [])
+    differ += foreign[:5] + ([f"that of {len(foreign) - 5} more differs, too"] if len(foreign) > 5 else [])
     if differ:
         raise SettingError(f"{engine} and Monte Carlo cannot be compared: {'; '.join(differ)}. State both on one basis")
+
+
+def same(there: float, here: float) -> bool:
+    """Whether two lengths of time, neither NaN, are one but for rounding.
+
+    Examples
+    --------
+    >>> same(0.1 + 0.2, 0.3), same(1.0, 1.001)
+    (True, False)
+    """
+    return abs(there - here) <= _SAME * max(abs(there), abs(here))
 
 
 def _days(years: float) -> str:

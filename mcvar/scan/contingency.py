@@ -6,6 +6,7 @@
 `short_options`  a part of the underlying's price for each short option (Deribit, Derive)
 `linear`         a part of the underlying's price for each future and perpetual (Derive)
 `minimum_delta`  a part of the net and one of the hedged delta (Paradex)
+`funding`        what perpetuals are expected to pay over some hours (Paradex)
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from scipy import sparse
 
 from mcvar.errors import SettingError
 from mcvar.instruments import Kind
+from mcvar.market import DAYS_PER_YEAR
 from mcvar.scan.exchange_grid import Per, Rule
 from mcvar.scan.price_contracts import Contracts, linear
 
 Floats = NDArray[np.float64]
+_HOURS = 24 * DAYS_PER_YEAR  # of a year
 
 
 def per_contract(contracts: Contracts, held: sparse.csr_array, *, amount: Per, options_only: bool = True) -> Floats:
@@ -85,6 +88,13 @@ def minimum_delta(contracts: Contracts, held: sparse.csr_array, *, net: float, h
     return net * total + hedged * 0.5 * (gross - total)
 
 
+def funding(contracts: Contracts, held: sparse.csr_array, *, hours: float) -> Floats:
+    """What a commodity's perpetuals pay in funding over `hours`, at their annual rates, net and at least 0, [R, C]."""
+    i = contracts.instruments
+    paid = np.abs(contracts.units) * contracts.spot * np.nan_to_num(i.funding) * hours / _HOURS
+    return np.maximum(_by_commodity(contracts, held, np.where(i.kind == Kind.perpetual, paid, 0.0)), 0.0)
+
+
 RULES: dict[str, Callable[..., Floats]] = {
     "per_contract": per_contract,
     "roll_shock": roll_shock,
@@ -92,6 +102,7 @@ RULES: dict[str, Callable[..., Floats]] = {
     "short_options": short_options,
     "linear": linear_positions,
     "minimum_delta": minimum_delta,
+    "funding": funding,
 }
 
 

@@ -11,12 +11,14 @@ from scipy import sparse
 
 from mcvar.errors import SettingError
 from mcvar.scan import contingency
-from mcvar.scan.exchange_grid import Discounts, Per, Points, Reduction, Rule, Skew, VolatilityRange
+from mcvar.scan.exchange_grid import Basis, Discounts, Per, Points, Reduction, Rule, Skew, VolatilityRange
+from mcvar.scan.parameters import Parameters
+from mcvar.scan.price import scaled
 from mcvar.scan.price_contracts import Contracts
+from mcvar.scan.ties import worst_point
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_ROUNDING = 1e-12  # of the worst loss
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,14 @@ class Exchange:
         Years.
     skew : Skew
     discounts : Discounts or None
+    basis : Basis or None
     initial, maintenance : float
         How much of scan risk counts in each margin.
     rules : tuple of Rule
     weights : tuple of float
         Of composite deltas.
+    parameters : Parameters or None
+        Of the SPAN algorithm: prices and volatilities then move by these, each commodity's own.
     """
 
     points: Points
@@ -61,10 +66,12 @@ class Exchange:
     lookahead: float = 0.0
     skew: Skew = field(default_factory=Skew)
     discounts: Discounts | None = None
+    basis: Basis | None = None
     initial: float = 1.0
     maintenance: float = 1.0
     rules: tuple[Rule, ...] = ()
     weights: tuple[float, ...] = (1.0,)
+    parameters: Parameters | None = None
 
     def scaled(self, price: float = 1.0, volatility: float = 1.0) -> Exchange:
         """The same with multiples of the price and volatility ranges; extended moves stay."""
@@ -74,6 +81,7 @@ class Exchange:
             price_range=self.price_range.times(price),
             price_range_down=self.price_range_down.times(price),
             volatility=replace(v, up=v.up.times(volatility), down=v.down.times(volatility)),
+            parameters=None if self.parameters is None else scaled(self.parameters, price, volatility),
         )
 
 
@@ -87,7 +95,7 @@ class ScanMargins:
         Scan risk, >= 0.
     worst_scenario : ndarray [R]
         The point, from 1, of the commodity with the largest scan risk; the lowest of several that differ by rounding
-        only; 0 where nothing is lost.
+        only, see `mcvar.scan.ties`; one more than there are points for the loss of `Basis`; 0 where nothing is lost.
     contingency : dict of str to ndarray [R]
         By rule, before its `initial` or `maintenance` part is taken.
     initial, maintenance : ndarray [R]
@@ -108,6 +116,11 @@ class ScanMargins:
     commodity: tuple[str, ...]
     scan_by: Floats
     worst_by: Ints
+
+    @property
+    def risk(self) -> Floats:
+        """What covers losses, before net option value: these systems' margins are not net of it, [R]."""
+        return self.initial
 
     @property
     def requirement(self) -> Floats:
@@ -144,15 +157,18 @@ def margins(contracts: Contracts, exchange: Exchange, held: sparse.csr_array) ->
     charges = {rule.name: contingency.charge(rule, contracts, held) for rule in exchange.rules}  # [R, C] each
     a = contracts.arrays
     losses = reduce(contracts, exchange, held)  # C of [R, S]
-    point_by = np.stack([_lowest(loss) for loss in losses], axis=1)
-    scan_by = np.maximum(np.stack([loss.max(axis=1) for loss in losses], axis=1), 0.0)
+    gross = _gross(contracts, held)
+    found = [worst_point(loss, gross[:, c]) for c, loss in enumerate(losses)]
+    point_by = np.stack([point for point, _ in found], axis=1)
+    scan_by = np.maximum(np.stack([most for _, most in found], axis=1), 0.0)
     if exchange.reduction is Reduction.cells:
-        total = cells(losses, [exchange.gains(c) for c in a.commodity])
-        scan, point = np.maximum(total.max(axis=1), 0.0), _lowest(total)
+        point, most = worst_point(cells(losses, [exchange.gains(c) for c in a.commodity]), gross.sum(axis=1))
+        scan = np.maximum(most, 0.0)
         floored = scan[:, None]
     else:
         scan, floored = scan_by.sum(axis=1), scan_by
-        point = np.take_along_axis(point_by, scan_by.argmax(axis=1)[:, None], axis=1)[:, 0]
+        largest, _ = worst_point(scan_by, gross.sum(axis=1))
+        point = np.take_along_axis(point_by, largest[:, None], axis=1)[:, 0]
     both = []
     for name, factor in (("initial", exchange.initial), ("maintenance", exchange.maintenance)):
         need = factor * floored
@@ -197,7 +213,8 @@ def expiries(contracts: Contracts, exchange: Exchange, held: sparse.csr_array) -
     """Losses of each commodity, C of [R, S], the options of each expiry discounted, their worse turn of the smile.
 
     The value V of an expiry's options at a point counts with `Discounts`, so its loss is w (V_0 - f(V) V). A turn of
-    the smile loses |.| whichever way it goes: the opposite turn is not priced.
+    the smile loses |.| whichever way it goes: the opposite turn is not priced. With `Basis` its loss is one more
+    column, the last of [R, S + 1].
     """
     a, i, discounts = contracts.arrays, contracts.instruments, exchange.discounts or Discounts()
     weight, turned = exchange.points.weight, np.array([bool(s) for s in exchange.points.skew])
@@ -207,6 +224,7 @@ def expiries(contracts: Contracts, exchange: Exchange, held: sparse.csr_array) -
     for c in range(len(a.commodity)):
         here = np.flatnonzero((a.of == c) & ~a.option)
         loss = held[:, here] @ (a.loss[here] * contracts.rate[here, None])
+        apart = np.zeros(held.shape[0])
         for years in np.unique(i.years[(a.of == c) & a.option]):
             at = np.flatnonzero((a.of == c) & a.option & (i.years == years))
             own, rate = held[:, at], contracts.rate[at]
@@ -216,11 +234,20 @@ def expiries(contracts: Contracts, exchange: Exchange, held: sparse.csr_array) -
             long, short = (float(f[0]) for f in discounts.factors(i.years[at[:1]], i.rate[at[:1]]))
             expiry = weight * (now - later * np.where(later >= 0, long, short))
             loss = loss + np.where(turned, np.abs(expiry), expiry)
-        losses.append(loss)
+            if exchange.basis is not None and contracts.basis is not None:
+                moved = own @ (contracts.basis[at] * rate[:, None])
+                factor = exchange.basis.add + exchange.basis.multiple * float(i.years[at[0]])
+                apart += factor * np.maximum(moved.max(axis=1), 0.0)
+        losses.append(loss if exchange.basis is None else np.column_stack([loss, apart]))
     return losses
 
 
-def _lowest(loss: Floats) -> Ints:
-    """The first of the points of [R, S] that are worst up to rounding, [R]: engines then name the same one."""
-    most = loss.max(axis=1, keepdims=True)
-    return np.asarray((loss >= most - _ROUNDING * np.abs(most)).argmax(axis=1), dtype=np.int64)
+def _gross(contracts: Contracts, held: sparse.csr_array) -> Floats:
+    """Sum of |quantity| (the largest |loss| of one contract + its value), what rounding is a part of, [R, C].
+
+    The value is there because discounts are taken of it.
+    """
+    a = contracts.arrays
+    each = (np.abs(a.loss).max(axis=1) + np.abs(a.value)) * contracts.rate
+    place = sparse.csr_array((each, (np.arange(len(a)), a.of)), shape=(len(a), len(a.commodity)))
+    return np.asarray((abs(held) @ place).toarray())

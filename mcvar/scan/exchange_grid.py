@@ -153,8 +153,8 @@ class VolatilityRange:
 class Skew:
     """A turn of the smile: volatility of log moneyness k = ln(K/F) times 1 + clip(k c / k*, -c, c); |k| for `abs`.
 
-    c = cap + slope sqrt(T), and k* = max(least, width sqrt(T) (level + tilt sqrt(T))) is where the smile is taken to be
-    flat. Source: Derive, v2-core, PMRMLib_2.sol.
+    c = cap + slope sqrt(T), at least 0, and k* = max(least, width sqrt(T) (level + tilt sqrt(T))) is where the smile is
+    taken to be flat. Source: Derive, v2-core, PMRMLib_2.sol.
     """
 
     linear_cap: float = 0.15
@@ -170,7 +170,7 @@ class Skew:
         """Volatilities [n] of log moneyness [n]; a NaN, of what has no strike, leaves them."""
         root = np.sqrt(np.where(np.isfinite(years), years, 0.0))
         cap, slope = (self.linear_cap, self.linear_slope) if kind == "linear" else (self.abs_cap, self.abs_slope)
-        limit = cap + slope * root
+        limit = np.maximum(cap + slope * root, 0.0)
         edge = np.maximum(self.least, self.width * root * (self.level + self.tilt * root))
         k = moneyness if kind == "linear" else np.abs(moneyness)
         turn = np.where(np.isnan(k), 0.0, np.clip(k * limit / edge, -limit, limit))
@@ -181,7 +181,7 @@ class Skew:
 class Discounts:
     """What the options of an expiry count for when they are worth something, and when they are owed.
 
-    Worth: base exp(-T (multiple r + add)); owed: base exp(T (multiple r + add)), at most exp(T r).
+    Worth: base exp(-T (multiple r + add)); owed: base exp(T (multiple r + add)), at most exp(T r), or 1 where r < 0.
     Source: Derive, v2-core, PMRMLib_2.sol.
     """
 
@@ -196,7 +196,21 @@ class Discounts:
         """Of what is worth something, and of what is owed, [n] each."""
         long = self.long_base * np.exp(-years * (self.long_multiple * rate + self.long_add))
         short = self.short_base * np.exp(years * (self.short_multiple * rate + self.short_add))
-        return long, np.minimum(short, np.maximum(np.exp(years * rate), self.short_base))
+        return long, np.minimum(short, np.maximum(np.exp(years * rate), 1.0))
+
+
+@dataclass(frozen=True)
+class Basis:
+    """One more loss beside the points: prices of each expiry move for themselves, not together (`expiries`).
+
+    The sum over expiries of (add + multiple T) times what the expiry's options lose, undiscounted, at prices up by a
+    part `up` or down by a part `down`, whichever is more, at least 0. Source: Derive, v2-core, PMRMLib_2.sol.
+    """
+
+    up: float = 0.05
+    down: float = 0.05
+    add: float = 0.25
+    multiple: float = 0.01
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from mcvar.instruments import Instruments
 from mcvar.market import Market
 from mcvar.scan.exchange import Exchange
 from mcvar.scan.exchange_grid import Per
-from mcvar.scan.price import price_points
+from mcvar.scan.price import price_points, risk_arrays
 from mcvar.scan.price_contracts import Contracts, optional
 from mcvar.scan.price_revalue import Shifts
 
@@ -26,11 +27,20 @@ def price_exchange(
 ) -> Contracts:
     """Risk arrays at the points of a grid; its parameters are those of `mcvar.scan.price.risk_arrays`.
 
+    With `exchange.parameters` the arrays are those of `risk_arrays`: sixteen points of SPAN with each commodity's own
+    extreme moves, or whatever other points the grid has.
+
     Raises
     ------
     SettingError
         Commodities without a price range or a volatility range, prices that would reach 0.
     """
+    if exchange.parameters is not None:
+        grid = exchange.points.grid()
+        return risk_arrays(
+            market, book, commodity, exchange.parameters, choice, grid=None if grid.is_span else grid,
+            weights=exchange.weights, floor=floor,
+        )  # fmt: skip
     names = tuple(dict.fromkeys(commodity))
     of = np.array([names.index(c) for c in commodity], dtype=np.int64)
     p, v, i = exchange.points, exchange.volatility, book.instruments
@@ -71,9 +81,24 @@ def price_exchange(
         converted = (1.0 + p.price) / (1.0 + np.sign(p.price) * size)
         weight = weight * np.where(i.inverse[:, None] & p.extended, converted[of], 1.0)
     relative = np.full(len(names), exchange.relative)
-    return price_points(
-        market, book, choice, shifts, weight, size=up, relative=relative, weights=exchange.weights
+    if exchange.basis is None:
+        return price_points(
+            market, book, choice, shifts, weight, size=up, relative=relative, weights=exchange.weights
+        )  # fmt: skip
+    ends = np.tile([exchange.basis.up, -exchange.basis.down], (len(names), 1))
+    together = replace(
+        shifts,
+        part=np.concatenate([shifts.part, ends], axis=1),
+        add=np.concatenate([shifts.add, np.zeros_like(ends)], axis=1),
+        volatility=np.concatenate([shifts.volatility, i.volatility[None]]),
+        state=np.append(shifts.state, [len(shifts.volatility)] * 2),
+    )
+    whole = np.concatenate([weight, np.ones((len(i), 2))], axis=1)
+    found = price_points(
+        market, book, choice, together, whole, size=up, relative=relative, weights=exchange.weights
     )  # fmt: skip
+    loss, basis = found.arrays.loss[:, : len(p)], found.arrays.loss[:, len(p) :]
+    return replace(found, arrays=replace(found.arrays, loss=np.ascontiguousarray(loss)), basis=basis)
 
 
 def _moneyness(market: Market, i: Instruments) -> Floats:

@@ -53,5 +53,20 @@ class Grid:
         pair = np.append(np.arange(14) ^ 1, [14, 15])
         return cls("span16", price, volatility, weight, pair)
 
+    @property
+    def is_span(self) -> bool:
+        """Whether these are the sixteen scenarios of SPAN, whatever their extreme moves are and count."""
+        inner = slice(0, 14)
+        same = len(self) == 16 and all(
+            np.allclose(getattr(self, name)[inner], getattr(Grid.span(), name)[inner], rtol=0, atol=1e-12)
+            for name in ("price", "volatility", "weight")
+        )
+        return bool(
+            same
+            and self.price[14] == -self.price[15] > 0
+            and self.weight[14] == self.weight[15]
+            and not self.volatility[14:].any()
+        )
+
 
 SPAN16 = Grid.span()

@@ -78,12 +78,12 @@ class Commodity:
         PSR, in the price's units (`relative`: as a part of the price); NaN: not known, as of arrays from a file.
     relative : bool
     volatility_range : float
-        VSR, as a decimal: absolute points, or a part of each volatility (`relative_volatility`).
+        VSR, as a decimal: absolute points, or a part of each volatility (`relative_volatility`); NaN: not known.
     relative_volatility : bool
     extreme, covered : float
         Multiple of PSR of the extreme moves, and the fraction of their losses that counts.
     lookahead : float
-        Years that pass until the prices of the scenarios.
+        Years that pass until the prices of the scenarios; NaN: not known.
     tiers : tuple of Tier
     spreads : tuple of Spread
         Intra-commodity ones.

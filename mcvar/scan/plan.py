@@ -49,6 +49,8 @@ class Plan:
     commodity : ndarray [I] of int32
         In the order of `parameters`.
     loss : ndarray [I, S]
+    size : ndarray [I]
+        The largest |loss| of each.
     delta, value : ndarray [I]
     slot : ndarray [I]
         Of the commodity's slots.
@@ -74,6 +76,7 @@ class Plan:
     rank: NDArray[np.int32]
     commodity: NDArray[np.int32]
     loss: Floats
+    size: Floats
     delta: Floats
     value: Floats
     slot: Ints
@@ -111,6 +114,7 @@ def make_plan(
     slot = np.array([terms[c].slots.of[m] for c, m in zip(of.tolist(), arrays.month, strict=True)], dtype=np.int64)
     rate = np.array([rates[name] for name in arrays.currency])
     level = np.flatnonzero(grid.price == 0)
+    loss = np.ascontiguousarray((arrays.loss * rate[:, None])[order])
     return Plan(
         arrays=arrays,
         grid=grid,
@@ -120,7 +124,8 @@ def make_plan(
         order=order,
         rank=rank,
         commodity=of[order].astype(np.int32),
-        loss=np.ascontiguousarray((arrays.loss * rate[:, None])[order]),
+        loss=loss,
+        size=np.abs(loss).max(axis=1),
         delta=arrays.delta[order],
         value=(arrays.value * rate)[order],
         slot=slot[order],

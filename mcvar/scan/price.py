@@ -71,7 +71,7 @@ def risk_arrays(
     daily : bool
         Contract months as YYYYMMDD.
     floor : float
-        See `Shifts`: for ranges that are tried out, not for margins.
+        See `Shifts`: for ranges that are tried out; 0 for margins.
 
     Raises
     ------
@@ -259,7 +259,9 @@ def _chosen(names: tuple[str, ...], known: dict[str, Commodity]) -> list[Commodi
     for c in chosen:
         for what in ("price_range", "volatility_range", "lookahead", "extreme", "covered"):
             value = getattr(c, what)
-            if not (np.isfinite(value) and value >= 0):
+            if np.isnan(value):
+                problems.append(f"{what} of commodity '{c.name}' is not given: give a number from 0")
+            elif not (np.isfinite(value) and value >= 0):
                 problems.append(f"commodity '{c.name}' has {what} {value:g}: it must be finite and not negative")
     if problems:
         raise SettingError("; ".join(problems))

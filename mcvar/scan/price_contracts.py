@@ -33,6 +33,8 @@ class Contracts:
         Price of the underlying today in the reporting currency; 0 for cash.
     rate : ndarray [I]
         The reporting currency for one unit of the contract's, today.
+    basis : ndarray [I, 2] or None
+        Losses of one long unit at the moves of `mcvar.scan.exchange_grid.Basis`, up and down.
     """
 
     arrays: RiskArrays
@@ -40,6 +42,7 @@ class Contracts:
     units: Floats
     spot: Floats
     rate: Floats
+    basis: Floats | None = None
 
     @property
     def expiry(self) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ _PIVOT = 30.0 / DAYS_PER_YEAR
 
 @dataclass(frozen=True)
 class Ranges:
-    """Ranges of all commodities, and what the record of the run says of those that nobody gave."""
+    """Ranges of the commodities that were asked for, and what the record of the run says of them."""
 
     price: Per
     volatility: Per
@@ -37,6 +37,8 @@ def default_ranges(
     coverage: float = 0.99,
     relative: bool = True,
     relative_volatility: bool = True,
+    price_of: Collection[str] | None = None,
+    volatility_of: Collection[str] | None = None,
 ) -> Ranges:
     """Ranges in which a part `coverage` of normal moves of the factors' own deviations ends.
 
@@ -54,40 +56,56 @@ def default_ranges(
         Of variance in the look-ahead, > 0.
     relative, relative_volatility : bool
         Whether ranges are parts of prices and of volatilities, or in their units.
+    price_of, volatility_of : collection of str, optional
+        Commodities whose range is asked for; without it, all.
 
     Raises
     ------
     SettingError
-        No time for moves, a coverage out of range.
+        No time for moves, a coverage out of range; a price at 0, of which no part is a range.
 
     Examples
     --------
     See `tests/test_scan_price.py`.
     """
+    names = tuple(dict.fromkeys(commodity))
+    wanted = {
+        "price": set(names) if price_of is None else set(price_of),
+        "volatility": set(names) if volatility_of is None else set(volatility_of),
+    }
+    missing = [f"scan.{name}" for name, of in (("price_range", "price"), ("volatility_up", "volatility")) if wanted[of]]
     if not (years > 0 and 0 < coverage < 1):
         raise SettingError(
-            f"price and volatility ranges that are not given would cover {coverage:g} of the moves of {years:g} years: "
-            "give scan.price_range, or a positive look-ahead and a coverage between 0 and 1"
+            f"{' and '.join(missing)}, not given, would cover {coverage:g} of the moves of {years:g} years: "
+            f"give {' and '.join(missing)}, or a positive look-ahead and a coverage between 0 and 1"
         )
     z = float(ndtri(0.5 * (1.0 + coverage)))
     price: dict[str, float] = {}
     volatility: dict[str, float] = {}
     notes = []
-    for name in dict.fromkeys(commodity):
+    for name in names:
         used = {f for c, f in zip(commodity, instruments.underlying.tolist(), strict=True) if c == name and f >= 0}
-        price[name] = max((_price(market, f, z * np.sqrt(years), relative) for f in used), default=0.0)
-        pillars = [p for f in used for p in market.factors.pillars(FactorKind.vol, market.factors.underlying[f])]
-        near = min(pillars, key=lambda p: abs(float(market.factors.tenor[p]) - _PIVOT), default=-1)
-        part = RELATIVE if near < 0 else float(np.expm1(z * market.volatility[near] * np.sqrt(years)))
-        level = 1.0 if relative_volatility else _level(market, instruments, commodity, name, near)
-        volatility[name] = part * level
-        unit = " of the price" if relative else ""
-        source = f"the moves of {market.factors.name[near]}" if near >= 0 else "no volatility factor: 10 %"
-        notes.append(
-            f"scan ranges of {name}: price {price[name]:.6g}{unit}, covering {coverage:g} of normal moves over "
-            f"{years * DAYS_PER_YEAR:g} days; volatility {volatility[name]:.6g} ({source})"
-        )
+        said = []
+        if name in wanted["price"]:
+            price[name] = max((_price(market, f, z * np.sqrt(years), relative) for f in used), default=0.0)
+            unit = " of the price" if relative else ""
+            said.append(f"price {price[name]:.6g}{unit}, covering {coverage:g} of normal moves over {_days(years)}")
+        if name in wanted["volatility"]:
+            pillars = [p for f in used for p in market.factors.pillars(FactorKind.vol, market.factors.underlying[f])]
+            near = min(pillars, key=lambda p: abs(float(market.factors.tenor[p]) - _PIVOT), default=-1)
+            part = RELATIVE if near < 0 else float(np.expm1(z * market.volatility[near] * np.sqrt(years)))
+            level = 1.0 if relative_volatility else _level(market, instruments, commodity, name, near)
+            volatility[name] = part * level
+            source = f"the moves of {market.factors.name[near]}" if near >= 0 else "no volatility factor: 10 %"
+            said.append(f"volatility {volatility[name]:.6g} ({source})")
+        if said and used:  # cash has no range
+            notes.append(f"scan ranges of {name}: {'; '.join(said)}")
     return Ranges(Per(price), Per(volatility), tuple(notes))
+
+
+def _days(years: float) -> str:
+    days = years * DAYS_PER_YEAR
+    return f"{days:g} day" + ("" if abs(days - 1.0) < 1e-9 else "s")
 
 
 def _price(market: Market, f: int, deviations: float, relative: bool) -> float:

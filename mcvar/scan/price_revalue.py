@@ -47,8 +47,9 @@ class Shifts:
     years : ndarray [C]
         That pass until the points.
     floor : float
-        Positive prices fall to this part of themselves at most; 0: a fall to 0 or below is refused where moves are
-        logarithmic.
+        For ranges that are tried out: prices with log or simple shocks fall to this part of themselves at most. 0, for
+        margins: with log shocks a fall to 0 or below is refused, with simple ones it ends at 0, as in a simulated
+        scenario. Prices with absolute shocks go wherever the move takes them.
     """
 
     commodity: tuple[str, ...]
@@ -62,9 +63,11 @@ class Shifts:
 
     def target(self, market: Market, c: int, factor: int) -> Floats:
         """The price of a factor at each point when it belongs to commodity `c`, [S]."""
-        level = market.factors.level[factor]
+        level, shock = market.factors.level[factor], market.factors.shock[factor]
         to = level + abs(level) * self.part[c] + self.add[c]
-        return np.maximum(to, self.floor * level) if self.floor > 0 and level > 0 else np.asarray(to)
+        if shock is Shock.simple or (shock is Shock.log and self.floor > 0):
+            return np.asarray(np.maximum(to, self.floor * level))
+        return np.asarray(to)
 
 
 def worth(market: Market, instruments: Instruments) -> Floats:
@@ -98,7 +101,7 @@ def revalue(market: Market, book: Book, choice: EngineChoice, shifts: Shifts) ->
     Raises
     ------
     SettingError
-        Prices that would reach 0 where moves are logarithmic, all of them.
+        Prices that would reach 0 where shocks are log, all of them.
     """
     instruments = bare(book.instruments)
     used = _used(shifts, instruments)
@@ -192,5 +195,6 @@ def _refuse(market: Market, shifts: Shifts, used: list[set[int]]) -> None:
                 )
     if problems:
         raise SettingError(
-            "; ".join(problems) + ". Take a smaller price range or extreme move, or give the factor shock=simple"
+            "; ".join(problems) + ". Take a smaller price range or extreme move, or give the factor shock=simple, "
+            "which stops at 0, or shock=absolute, which does not"
         )

@@ -23,6 +23,7 @@ from mcvar.scan.margins import Margins
 from mcvar.scan.parameters import Parameters
 from mcvar.scan.plan import Plan, make_plan
 from mcvar.scan.steps import Steps, take_steps
+from mcvar.scan.ties import TOLERANCE
 
 POSITIONS = 2**19  # of one block of accounts, at most, unless one account has more
 CELLS = 2**20  # of a table of accounts by commodities in spreads
@@ -139,7 +140,9 @@ def _columns(plan: Plan, held: Holdings, steps: Steps) -> dict[str, NDArray[np.f
     names = ("scan", "intra", "delivery", "credit", "minimum", "risk")
     largest = np.full(held.accounts, -1.0)
     np.maximum.at(largest, held.owner, steps.scan)
-    has_it = np.flatnonzero(steps.scan == largest[held.owner])[::-1]  # backwards: the first one stays
+    with np.errstate(invalid="ignore"):  # infinite amounts are refused by `span`
+        least = largest - TOLERANCE * sum_by(held.owner, steps.worst.gross, held.accounts)
+    has_it = np.flatnonzero(steps.scan >= least[held.owner])[::-1]  # backwards: the first one stays
     scenario = np.zeros(held.accounts)
     scenario[held.owner[has_it]] = steps.worst.active[has_it] + 1
     value = held.quantity * plan.value[held.contract]

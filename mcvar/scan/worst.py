@@ -11,6 +11,7 @@ from scipy import sparse
 
 from mcvar.scan.holdings import Holdings
 from mcvar.scan.plan import Plan
+from mcvar.scan.ties import worst_point
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,16 +25,20 @@ class Worst:
     Parameters
     ----------
     active : ndarray
-        The point with the largest loss, from 0; `parameters.tie` decides between equals.
+        The point with the largest loss, from 0; `parameters.tie` decides between those that differ by rounding only:
+        see `mcvar.scan.ties`.
     loss : ndarray
-        There: R_a. The scan risk is its positive part.
+        The largest loss, R_a up to rounding. The scan risk is its positive part.
     price_risk : ndarray
         VolAdj - TimeRisk; 0 where no inter-commodity spread asks for it.
+    gross : ndarray
+        Sum over positions of |quantity| x the largest |loss| of one contract.
     """
 
     active: Ints
     loss: Floats
     price_risk: Floats
+    gross: Floats
 
 
 def worst(plan: Plan, held: Holdings) -> Worst:
@@ -41,17 +46,17 @@ def worst(plan: Plan, held: Holdings) -> Worst:
 
     VolAdj = (R_a + R_pair(a)) / 2, TimeRisk = (R_1 + R_2) / 2 with the points at price 0, PriceRisk their difference.
     """
-    found = Worst(np.zeros(held.pairs, dtype=np.int64), np.zeros(held.pairs), np.zeros(held.pairs))
+    with np.errstate(over="ignore"):  # what is infinite is refused when margins are added up
+        each = np.abs(held.quantity) * plan.size[held.contract]
+        gross = np.empty(held.pairs)
+        gross[held.place] = np.add.reduceat(each, held.start[:-1]) if held.pairs else 0.0
+    found = Worst(np.zeros(held.pairs, dtype=np.int64), np.zeros(held.pairs), np.zeros(held.pairs), gross)
     for at, loss in losses(plan, held):
-        if plan.parameters.tie == "lowest":
-            active = loss.argmax(axis=1)
-        else:
-            active = loss.shape[1] - 1 - loss[:, ::-1].argmax(axis=1)
-        flat, first = loss.ravel(), np.arange(len(loss)) * loss.shape[1]
-        largest = flat[first + active]
-        found.active[at], found.loss[at] = active, largest
+        active, found.loss[at] = worst_point(loss, gross[at], plan.parameters.tie)
+        found.active[at] = active
         if plan.pools.spreads:
-            adjusted = (largest + flat[first + plan.grid.pair[active]]) / 2
+            flat, first = loss.ravel(), np.arange(len(loss)) * loss.shape[1]
+            adjusted = (flat[first + active] + flat[first + plan.grid.pair[active]]) / 2
             found.price_risk[at] = adjusted - (loss[:, plan.level] + loss[:, plan.grid.pair[plan.level]]) / 2
     return found
 

@@ -80,14 +80,25 @@ class CalibrateJob(JobConfig):
 
 
 @dataclass
+class ScanJob(JobConfig):
+    """Margins of every account by the grid of `scan`, without simulation.
+
+    `accounts`: whose margins are written step by step, to be checked by hand. `export`: write book, market, risk arrays
+    and parameters into the run folder, for another engine.
+    """
+
+    accounts: list[str] = field(default_factory=list)
+    export: bool = False
+
+
+@dataclass
 class CompareJob(JobConfig):
     """Scan margins of every account beside VaR and ES, by the grid of `scan` and by tables that were made elsewhere.
 
     `external`: a table of margins (account, margin, and engine, basis). `level`: of VaR and ES, and the coverage that
     is aimed at; None: the highest of measure.levels. `accounts`: whose losses are drawn; empty: those that say most.
     `ranges`: solve for the scan ranges that would cover as much as is aimed at. `netting`: simulate positions alone,
-    too. `scan_days`: days of moves that the ranges are of; None: those of the run. `export`: write risk arrays and
-    parameters into the run folder, for another engine.
+    too. `export`: write book, market, risk arrays and parameters into the run folder, for another engine.
     """
 
     external: str = ""
@@ -95,7 +106,6 @@ class CompareJob(JobConfig):
     accounts: list[str] = field(default_factory=list)
     ranges: bool = True
     netting: bool = True
-    scan_days: Optional[float] = None
     export: bool = False
 
 
@@ -106,5 +116,6 @@ JOBS: dict[str, type] = {
     "greeks": GreeksJob,
     "explain": ExplainJob,
     "calibrate": CalibrateJob,
+    "scan": ScanJob,
     "compare": CompareJob,
 }

@@ -29,7 +29,16 @@ class ScanConfig:
     name : str
     file : str
         Risk arrays and parameters instead of mcvar's own: a folder of tables, a `.pa2` or a `.spn` file; of what is
-        below only `tie` is read then.
+        below only `conventions`, `days`, `lookahead` and `tie` are read then.
+    conventions : mapping
+        How `file` is read where its format leaves it open: see docs/span_files.md.
+    parameters : str
+        A folder with `commodities`, `tiers`, `spreads` and `delivery` tables for mcvar's own arrays (`span`): ranges,
+        spreads, credits, delivery charges and short option minimums of every commodity of the book. What they leave
+        blank of ranges, look-ahead and extreme moves is as below.
+    days : float or None
+        Days of moves that the ranges which are given are of; None: not known. What Monte Carlo says over another
+        horizon is not compared with them.
     reduction : Reduction
         `span`, `worst`, `cells` or `expiries`: see `mcvar.scan.exchange_grid.Reduction`.
     points : list of [price, volatility, weight]
@@ -56,8 +65,8 @@ class ScanConfig:
         See `mcvar.scan.exchange.Exchange`.
     gains : a number for each commodity
         The part of a commodity's gain that counts against losses of others (`cells`).
-    skew, discounts : mapping
-        Fields of `mcvar.scan.exchange_grid.Skew` and `Discounts` (`expiries`).
+    skew, discounts, basis : mapping
+        Fields of `mcvar.scan.exchange_grid.Skew`, and (`expiries`) of `Discounts` and `Basis`; an empty `basis`: none.
     initial, maintenance : float
         Parts of scan risk in each margin.
     contingencies : list of mapping
@@ -72,6 +81,9 @@ class ScanConfig:
 
     name: str = "span16"
     file: str = ""
+    conventions: Any = field(default_factory=dict)
+    parameters: str = ""
+    days: Optional[float] = None
     reduction: Reduction = Reduction.span
     points: Any = field(default_factory=_span16)
     extended: Any = field(default_factory=list)
@@ -94,6 +106,7 @@ class ScanConfig:
     gains: Any = 1.0
     skew: Any = field(default_factory=dict)
     discounts: Any = field(default_factory=dict)
+    basis: Any = field(default_factory=dict)
     initial: float = 1.0
     maintenance: float = 1.0
     contingencies: Any = field(default_factory=list)

@@ -1,0 +1,67 @@
+"""Scan margins on a terminal: the accounts that must pay most, and the steps of those that were asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mcvar.pages.page import NONE, number, printable
+from mcvar.reports.margins import MarginReport
+
+_WIDE = 160
+_ALL = 110  # columns from which all steps are shown
+_ALWAYS = ("scan", "requirement")
+_NAME = 40
+
+
+def show_margins(report: MarginReport, console: Console, rows: int, folder: Path) -> None:
+    """Print the largest requirements with their steps, the breakdowns, and the notes."""
+    if not console.is_terminal:
+        console.width = max(console.width, _WIDE)  # a file or a pipe has no edge to wrap at
+    record = report.record
+    table = Table(box=SIMPLE_HEAD, title=_title(report), title_justify="left", title_style="bold")
+    kinds, currencies = any(report.kind), len(set(report.currency)) > 1
+    wide = console.width >= _ALL
+    steps = [name for name, each in report.steps.items() if name in _ALWAYS or (wide and np.any(each))]
+    table.add_column("account", max_width=_NAME)
+    if kinds:
+        table.add_column("kind", max_width=_NAME)
+    for head in ("scenario", *steps):
+        table.add_column(head.replace("_", " "), justify="right", no_wrap=True)
+    if currencies:
+        table.add_column("", no_wrap=True)
+    for r in np.argsort(-np.asarray(report.steps["requirement"], dtype=np.float64), kind="stable")[:rows].tolist():
+        table.add_row(
+            _name(report.account[r]), *([_name(report.kind[r])] if kinds else []),
+            str(report.worst[r]) if report.worst[r] else NONE,
+            *(number(float(np.asarray(report.steps[name])[r])) for name in steps),
+            *([_name(report.currency[r])] if currencies else []),
+        )  # fmt: skip
+    console.print(table)
+    if (more := len(report.account) - rows) > 0:
+        console.print(f"{more:,} more in margins.parquet", highlight=False)
+    for each in report.breakdowns:
+        console.print("\n" + each, highlight=False, markup=False, soft_wrap=True)
+    for note in report.notes:
+        console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+    console.print(
+        f"{record['accounts']:,} accounts, {record['positions']:,} positions in {record['instruments']:,} contracts: "
+        f"margins in {record['timings']['margin_seconds']:.2f} s of {record['timings']['total_seconds']:.2f} s",
+        highlight=False,
+    )
+    console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _name(said: str) -> Text:
+    """A name that somebody gave: markup in it is no markup, and it makes room for numbers where there is little."""
+    return Text(printable(said), overflow="ellipsis", no_wrap=True)
+
+
+def _title(report: MarginReport) -> str:
+    record = report.record
+    return f"{record['scan']['name']} margins in {record['currency']} at {record['valuation'][:16]}Z, the largest first"

@@ -1,0 +1,142 @@
+"""Settings of scan grids: what is wrong with each, and what nothing would read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mcvar.book import Book
+from mcvar.building.scan import Scan, build_scan
+from mcvar.errors import SettingError
+from mcvar.market import Market
+from mcvar.scan.exchange_grid import Discounts, Per, Reduction, Skew
+from mcvar.scan.price_contracts import commodity_names
+from mcvar.settings.scan import ScanConfig
+
+DAY = 1 / 365
+GRID: dict[str, Any] = {"points": [[1.0, 0.0, 1.0], [-1.0, 0.0, 1.0]], "price_range": 0.1, "volatility_up": 0.2}
+
+
+@pytest.fixture(scope="module")
+def built(make_market: Callable[..., Market], make_book: Callable[..., Book]) -> Callable[..., Scan]:
+    market = make_market([{"factor": "A", "level": 100.0}, {"factor": "B", "level": 50.0}])
+    book = make_book(
+        market, [{"instrument": u, "kind": "perpetual", "underlying": u} for u in "AB"], [("X", "A", 1), ("X", "B", 1)]
+    )
+    names = commodity_names(market, book.instruments)
+
+    def build(**settings: Any) -> Scan:
+        config = ScanConfig(**{**GRID, **settings})
+        return build_scan(config, market, book.instruments, names, variance=DAY, decay=DAY)
+
+    return build
+
+
+def test_fields_are_finite_numbers_in_their_range(built: Callable[..., Scan]) -> None:
+    with pytest.raises(SettingError) as error:
+        built(
+            reduction=Reduction.expiries, skews=["linear"],
+            skew={"width": 0, "least": -0.1, "tilt": "down", "linear_cap": math.nan, "level": True, "cap": 1.0},
+            discounts={"long_base": -0.5, "long_add": math.inf, "short_base": "1"},
+            basis={"up": 0, "down": 1.0, "add": -1, "multiple": None, "side": 1},
+        )  # fmt: skip
+    for part in (
+        "scan.skew.width is 0: give a number above 0 and up to 10", "scan.skew.least is -0.1",
+        "scan.skew.tilt is 'down'",
+        "scan.skew.linear_cap is nan", "scan.skew.level is True", "scan.skew does not know cap: it has abs_cap",
+        "scan.discounts.long_base is -0.5: give a number from 0 to 4", "scan.discounts.long_add is inf",
+        "scan.discounts.short_base is '1'", "scan.basis.up is 0", "scan.basis.down is 1.0", "scan.basis.add is -1",
+        "scan.basis.multiple is None", "scan.basis does not know side",
+    ):  # fmt: skip
+        assert part in str(error.value), part
+    with pytest.raises(SettingError, match=r"scan\.discounts is 0\.95: write its fields"):
+        built(reduction=Reduction.expiries, discounts=0.95)
+    found = built(
+        reduction=Reduction.expiries, skews=["abs"], skew={"tilt": -1, "abs_slope": -0.05}, discounts={"long_base": 1}
+    ).exchange
+    assert (found.skew, found.discounts) == (Skew(tilt=-1.0, abs_slope=-0.05), Discounts(long_base=1.0))
+
+
+def test_a_cap_that_falls_with_time_ends_at_nothing() -> None:
+    skew = Skew(linear_cap=0.1, linear_slope=-0.2)
+    moved = skew.moved(np.array([0.5, 0.5]), np.array([0.01, 4.0]), np.array([9.0, 9.0]), "linear")
+    np.testing.assert_allclose(moved, [0.5 * (1 + 0.1 - 0.2 * 0.1), 0.5])
+
+
+def test_what_is_owed_counts_no_more_than_undiscounted() -> None:
+    base = Discounts(short_base=1.04, short_multiple=0.5)
+    _, short = base.factors(np.array([0.5, 0.5, 0.5]), np.array([0.0, 0.04, 0.2]))
+    np.testing.assert_allclose(short, [1.0, math.exp(0.02), 1.04 * math.exp(0.05)])
+    assert Discounts().factors(np.array([1.0]), np.array([-0.02]))[1][0] == 1.0
+
+
+NOT_SPAN: list[dict[str, Any]] = [
+    {"initial": 1.1}, {"maintenance": 0.8}, {"gains": 0.5}, {"damping": 0.1}, {"inverse_conversion": True},
+    {"skew": {"tilt": 0.0}}, {"discounts": {"long_base": 0.9}}, {"basis": {"add": 1.0}}, {"skews": ["abs"]},
+    {"contingencies": [{"rule": "linear", "part": 0.1}]}, {"extended": [[0.5, 1.0, 0.1]]}, {"price_range_down": 0.2},
+    {"volatility_down": 0.1}, {"short_power": 0.3}, {"long_power": 0.1}, {"least_volatility": 0.4}, {"least_days": 1.0},
+    {"pivot_days": 10.0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", NOT_SPAN, ids=lambda setting: next(iter(setting)))
+def test_span_refuses_what_it_would_not_read(built: Callable[..., Scan], setting: dict[str, Any]) -> None:
+    name = next(iter(setting))
+    with pytest.raises(SettingError, match=rf"span has nothing to do with scan\.{name}: leave it at"):
+        built(**setting)
+
+
+def test_span_takes_a_range_down_that_is_the_one_up(built: Callable[..., Scan]) -> None:
+    assert built(price_range_down=0.1, volatility_down=0.2).parameters is not None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"tie": "highest"}, r"scan\.tie is for the SPAN algorithm"),
+        ({"short_option_minimum": 5.0}, r"scan\.short_option_minimum is for the SPAN algorithm"),
+        ({"parameters": "folder"}, r"scan\.parameters is for the SPAN algorithm"),
+        ({"gains": {"A": 0.5}}, r"scan\.gains counts with scan\.reduction=cells only"),
+        ({"discounts": {"long_base": 0.9}}, r"scan\.discounts counts with scan\.reduction=expiries only"),
+        ({"basis": {"add": 0.9}}, r"scan\.basis counts with scan\.reduction=expiries only"),
+        ({"skew": {"tilt": 0.1}}, r"scan\.skew is of scan\.skews"),
+        ({"damping": 0.1, "extended": [[0.5, 1.0, 0.2]]}, r"scan\.damping is for extended moves whose weight is null"),
+        ({"inverse_conversion": True}, r"scan\.inverse_conversion is for extended moves"),
+        ({"conventions": {"rates": "plain"}}, r"scan\.conventions are for reading scan\.file"),
+        ({"coverage": 0.95}, r"scan\.coverage is 0\.95, and all ranges are given"),
+        ({"days": 1.0, "price_range": None, "volatility_up": None}, r"scan\.days is 1, and no range is given"),
+        ({"days": 0.0}, r"scan\.days is 0: give the days of moves"),
+        ({"days": math.nan}, r"scan\.days is nan"),
+    ],
+)
+def test_grids_refuse_what_they_would_not_read(built: Callable[..., Scan], settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        built(reduction=Reduction.worst, **settings)
+
+
+def test_only_what_is_missing_is_found_and_noted(built: Callable[..., Scan]) -> None:
+    found = built(volatility_up=None)
+    assert found.exchange.price_range("A") == 0.1
+    assert [note.partition(": ")[2][:15] for note in found.notes] == ["volatility 0.1 "] * 2
+    assert math.isnan(found.horizon)
+    found = built(price_range=None)
+    assert [note.partition(": ")[2][:6] for note in found.notes] == ["price "] * 2
+    assert all("volatility" not in note and note.endswith("over 1 day") for note in found.notes)
+    assert found.exchange.volatility.up == Per({"default": 0.2})
+    assert built().notes == ()
+    with pytest.raises(SettingError) as error:
+        built(price_range=None, lookahead=0.0)
+    assert "volatility_up" not in str(error.value)
+
+
+def test_days_that_ranges_are_of(built: Callable[..., Scan]) -> None:
+    assert built(days=2.0).horizon == 2 * DAY
+    assert math.isnan(built().horizon)
+    free = {"price_range": None, "volatility_up": None}
+    assert built(**free).horizon == DAY
+    assert built(**free, lookahead=3.0).horizon == pytest.approx(3 * DAY)
+    assert math.isnan(built(**free, reduction=Reduction.worst, extended=[[0.5, 1.0, 0.2]]).horizon)

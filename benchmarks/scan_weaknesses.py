@@ -122,9 +122,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         config = _config(Path(name), arguments.scenarios)
         found = _compared(config, MADE_FOR)
-        margin = _credited(replace(config, scan=ScanConfig(parameters=name)), Path(name) / "credited.csv")
-        beside = replace(config, job=replace(JOB, external=str(margin)))
-        pairs = {each: _compared(beside, each, "credited")["pair"] for each in (MADE_FOR, *BROKEN)}
+        credited = replace(config, scan=ScanConfig(parameters=name))
+        pairs = {each: _compared(credited, each)["pair"] for each in (MADE_FOR, *BROKEN)}
     _check(found, pairs)
     heads = ["scan / VaR 99 %", "exceeded in", "under t(3)", "then by"]
     lines = _table(["account", *heads, "why"], [[name, *_row(found[name]), why] for name, why in WHY.items()])
@@ -163,25 +162,14 @@ def _config(folder: Path, count: int) -> Config:
     )  # fmt: skip
 
 
-def _credited(config: Config, path: Path) -> Path:
-    """What SPAN requires with the credit, as margins from elsewhere: scan risk alone is before credits."""
-    few = replace(config, scenarios=SimulatedScenarios(count=10_000))
-    lines = ["account,margin,engine,basis,horizon_days"]
-    for row in mcvar.find_comparison(few).table().to_pylist():
-        lines.append(f"{row['account']},{row['requirement']!r},credited,requirement,{DAYS:g}")
-    path.write_text("\n".join(lines) + "\n")
-    return path
-
-
-def _compared(config: Config, correlation: float, engine: str = "span16") -> Sides:
+def _compared(config: Config, correlation: float) -> Sides:
     """Rows of comparison.parquet, by account and by model, at a correlation of the stocks."""
     assert isinstance(config.market, FilesMarket)
     Path(config.market.correlation).write_text(CORRELATION.format(correlation))
     found: Sides = {}
     for model, settings in MODELS.items():
         for row in mcvar.find_comparison(replace(config, model=settings)).table().to_pylist():
-            if row["engine"] == engine:
-                found.setdefault(row["account"], {})[model] = row
+            found.setdefault(row["account"], {})[model] = row
     return found
 
 

@@ -54,7 +54,7 @@ def test_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
             for a, b in zip(shown, got, strict=True):
                 assert numbers_close(a, b), (a, b)
             ran += 1
-    assert ran == 4
+    assert ran == 5
 
 
 @pytest.mark.parametrize("source", [text for language, _, text in BLOCKS if language == "python"])

@@ -183,6 +183,17 @@ def test_composite_deltas_by_hand(market: Market, make_book: Callable[..., Book]
     assert found.delta[-1] == pytest.approx(1.0, abs=1e-10)
 
 
+def test_deltas_do_not_depend_on_who_holds_a_future(market: Market, make_book: Callable[..., Book]) -> None:
+    future = {"instrument": "future", "kind": "future", "underlying": "A", "years": 0.5, "multiplier": 50.0}
+    terms: dict[str, Any] = {"price_range": 0.06, "relative": True, "volatility_range": 0.4, "lookahead": DAY}
+    alone = priced(market, one_of_each(make_book, market, OPTIONS), **terms).arrays
+    beside = priced(market, one_of_each(make_book, market, [*OPTIONS, future]), **terms).arrays
+    np.testing.assert_allclose(alone.delta, beside.delta[:-1], rtol=1e-12)
+    mixed = [{**each, "multiplier": 10.0 * (n + 1)} for n, each in enumerate(OPTIONS)]
+    units = priced(market, one_of_each(make_book, market, mixed), **terms).arrays  # of no one size: in the underlying
+    np.testing.assert_allclose(units.delta, alone.delta * [each["multiplier"] for each in mixed], rtol=1e-9)
+
+
 def test_every_shock_reaches_the_same_price(market: Market, make_book: Callable[..., Book]) -> None:
     rows = [{"instrument": u, "kind": "spot", "underlying": u} for u in ("A", "SIM", "OIL")]
     book = one_of_each(make_book, market, rows)

@@ -50,8 +50,9 @@ def show_margins(report: MarginReport, console: Console, rows: int, folder: Path
     for note in report.notes:
         console.print(f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(
-        f"{record['accounts']:,} accounts, {record['positions']:,} positions in {record['instruments']:,} contracts: "
-        f"margins in {record['timings']['margin_seconds']:.2f} s of {record['timings']['total_seconds']:.2f} s",
+        f"{record['accounts']:,} accounts, {record['positions']:,} positions in {record['instruments']:,} contracts, "
+        f"margins in {record['timings']['margin_seconds']:.2f} s: {record['timings']['total_seconds']:.1f} s with "
+        "reading and pricing",
         highlight=False,
     )
     console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)

@@ -26,6 +26,7 @@ from mcvar.scan.price_contracts import (
     linear,
     months,
     optional,
+    optional,
     rates_today,
     settlement_currencies,
     spot_today,
@@ -234,16 +235,19 @@ def _units(market: Market, i: Instruments, shifts: Shifts, around: Floats, first
 def _future_units(of: Ints, i: Instruments, price: Floats) -> Floats:
     """Units of the underlying that one of the commodity's futures is on, [I, D]; see `RiskArrays.delta`.
 
-    The commodity's future is its first to expire, else a perpetual, else one unit of the underlying. It is on its
-    multiplier of the underlying or, where it is inverse, on its multiplier over the price [I, D].
+    The commodity's future is its first to expire, else a perpetual. It is on its multiplier of the underlying or, where
+    it is inverse, on its multiplier over the price [I, D]. Where nobody holds one, it is taken to be as large as the
+    options, if these are all of one multiplier, else one unit of the underlying.
     """
     out = np.ones_like(price)
     for c in np.unique(of):
-        mine = np.flatnonzero((of == c) & linear(i))
+        here = of == c
+        mine, sizes = np.flatnonzero(here & linear(i)), np.unique(i.multiplier[here & optional(i)])
         if len(mine):
             first = mine[np.lexsort((mine, i.years[mine]))[0]]
-            here = of == c
             out[here] = i.multiplier[first] / (price[here] if i.inverse[first] else 1.0)
+        elif len(sizes) == 1:
+            out[here] = sizes[0]
     return out
 
 

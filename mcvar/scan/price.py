@@ -26,7 +26,6 @@ from mcvar.scan.price_contracts import (
     linear,
     months,
     optional,
-    optional,
     rates_today,
     settlement_currencies,
     spot_today,

@@ -21,6 +21,7 @@ from mcvar.errors import CapacityError, SettingError
 from mcvar.families import touched_today
 from mcvar.jobs import precise, var
 from mcvar.jobs.var import VarResult, highest
+from mcvar.limits import check_limits, check_numbers
 from mcvar.measures import Measures
 from mcvar.memory import Plan, plan
 from mcvar.precision import Precision
@@ -293,23 +294,3 @@ def engine_of(config: Config) -> EngineChoice:
     precision = getattr(config.engine, "precision", Precision.fp64)
     device = getattr(config.engine, "device", 0)
     return choose(option_name(config.engine), precision, workers=config.executor.workers, device=device)
-
-
-def check_numbers(settings: Any, prefix: str = "") -> None:
-    """Refuse settings that are not finite."""
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if dataclasses.is_dataclass(value):
-            check_numbers(value, f"{prefix}{field.name}.")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise SettingError(f"{prefix}{field.name} is {value}: give a finite number")
-
-
-def check_limits(config: Config) -> None:
-    """Refuse numbers of rows to write, of workers and of gigabytes that there cannot be."""
-    for name, least in (("tail_rows", 1), ("table_rows", 0), ("plot_rows", 0)):
-        if getattr(config.output, name) < least:
-            raise SettingError(f"output.{name} is {getattr(config.output, name)}: it must be at least {least}")
-    for name in ("workers", "memory_gb"):
-        if (given := getattr(config.executor, name)) < 0:
-            raise SettingError(f"executor.{name}={given:.3g} must not be negative: 0 means automatic")

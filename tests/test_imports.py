@@ -22,7 +22,7 @@ ORDER = [
     {"term_checks"}, {"terms"}, {"book"}, {"models"},
     {"scenarios", "precision"}, {"engines", "moments", "backtest"}, {"tail"}, {"intervals"},
     {"measures", "provenance"}, {"until"}, {"shards", "sweep", "reduction"}, {"memory", "rescreen", "scan"}, {"jobs"},
-    {"settings", "fit"}, {"config"}, {"schemes"}, {"io", "regime"}, {"building"}, {"build"},
+    {"settings", "fit"}, {"config"}, {"schemes", "limits"}, {"io", "regime"}, {"building"}, {"build"},
     {"report", "export"}, {"api"}, {"finished", "scanners"}, {"reports"}, {"pages"}, {"render"}, {"plots"}, {"cli"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mcvar import config as c
-from mcvar.api import check_limits, check_numbers
 from mcvar.engines import Reference
 from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs.calibrate import Calibration, Line, Truth
@@ -25,6 +24,7 @@ from mcvar.jobs.convergence import Factor, Recommendation, Slope, factors, recom
 from mcvar.jobs.pieces import Pieces, repetitions
 from mcvar.jobs.precise import gross_value
 from mcvar.jobs.repeat import Case, Repeated, Repeater
+from mcvar.limits import check_limits, check_numbers
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
 from mcvar.reports.calibration_request import TRUTH, Request, seed_of

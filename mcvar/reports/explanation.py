@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from mcvar import build
 from mcvar import config as c
-from mcvar.api import check_limits, check_numbers, engine_of
+from mcvar.api import engine_of
 from mcvar.errors import CapacityError, InputError, SettingError
 from mcvar.finished import FinishedRun, read_run
 from mcvar.jobs.contributions import Contribution, TailAt, contributions, kept_for
 from mcvar.jobs.explain import Account, Replay
 from mcvar.jobs.incremental import Increment, increments
 from mcvar.jobs.request import check_memory, positions_of, row_of
+from mcvar.limits import check_limits, check_numbers
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
 from mcvar.scenarios import Simulated

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mcvar import build
-from mcvar.api import check_numbers
 from mcvar.building.fit import fitted
 from mcvar.config import OPTIONS, Config, FitJob, option_name
 from mcvar.errors import SettingError
 from mcvar.fit import Fitted
+from mcvar.limits import check_numbers
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
 from mcvar.settings.model import ModelConfig

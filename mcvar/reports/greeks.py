@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mcvar import build
-from mcvar.api import check_numbers
 from mcvar.book import Book
 from mcvar.config import Config
 from mcvar.jobs import greeks
+from mcvar.limits import check_numbers
 from mcvar.market import Market
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from mcvar import build
 from mcvar import config as c
-from mcvar.api import check_numbers, engine_of
+from mcvar.api import engine_of
 from mcvar.book import rows_of
 from mcvar.engines.host import cores
 from mcvar.errors import SettingError
+from mcvar.limits import check_limits, check_numbers
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
 from mcvar.scanners import Desk, scanner_of
@@ -114,6 +115,7 @@ def find_margins(config: c.Config) -> MarginReport:
     if not isinstance(job, c.ScanJob):
         raise SettingError(f"job={c.option_name(job)}: find_margins takes job=scan")
     check_numbers(config)
+    check_limits(config)
     given = build.inputs(config)
     desk = Desk(given, engine_of(config), config.executor.workers or cores())
     book, chosen = desk.book, own_rows(desk, job.accounts)

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from mcvar import build
-from mcvar.api import check_numbers, engine_of
+from mcvar.api import engine_of
 from mcvar.config import Config
 from mcvar.engines.host import free_memory
 from mcvar.jobs import moves
+from mcvar.limits import check_numbers
 from mcvar.market import Market
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run

@@ -27,9 +27,9 @@ from mcvar.pricing.black import black76
 from mcvar.provenance import provenance
 from mcvar.scan.arrays import RiskArrays
 from mcvar.scan.grid import SPAN16
-from mcvar.scan.margins import Margins
 from mcvar.scan.parameters import Commodity, Delivery, Leg, Parameters, Spread, Tier
-from mcvar.scan.span import span
+from mcvar.scan.span.algorithm import span
+from mcvar.scan.span.margins import Margins
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from scan_cases import reference

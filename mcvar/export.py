@@ -8,7 +8,7 @@
 `correlation.csv`   the matrix that was used
 `history.csv`       where the market has one
 `risk_arrays.csv`   of the grid
-`about.json`        its points, and what the arrays were made of (`mcvar.io.scan_about`)
+`about.json`        its points, and what the arrays were made of (`mcvar.io.scan.about`)
 `commodities.csv`   and `tiers.csv, spreads.csv, delivery.csv`: of grids that have parameters of SPAN
 `risk_arrays.spn`   arrays and parameters as XML, of such grids of sixteen points, where the format has a place
                     for all contracts
@@ -37,15 +37,15 @@ from mcvar.columns import Columns
 from mcvar.errors import SHOWN, InputError
 from mcvar.io.contracts import Contracts, described
 from mcvar.io.market_tables import correlation_table, factor_table, history_table
-from mcvar.io.scan_about import about_text
-from mcvar.io.scan_file import Stated
-from mcvar.io.scan_tables import tables_to_write
-from mcvar.io.spn_terms import check_terms
-from mcvar.io.spn_write import write_spn
+from mcvar.io.scan.about import about_text
+from mcvar.io.scan.file import Stated
+from mcvar.io.scan.tables import tables_to_write
+from mcvar.io.spn.terms import check_terms
+from mcvar.io.spn.write import write_spn
 from mcvar.io.table_write import time_text, write_table
 from mcvar.market import FactorKind, Market
 from mcvar.scan.arrays import RiskArrays
-from mcvar.scan.exchange_grid import Points
+from mcvar.scan.exchange.grid import Points
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.parameters import Parameters
 
@@ -57,7 +57,7 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./%+-]*")
 _WORDS = {"true", "false", "null", "nan", "inf"}  # what the command line would not take for text
 _OWN = (
     "this grid is none of SPAN and has no parameters: there is no commodities.csv and no .spn, and "
-    "mcvar.io.scan_tables.read_risk_arrays reads the arrays alone"
+    "mcvar.io.scan.tables.read_risk_arrays reads the arrays alone"
 )
 
 
@@ -95,7 +95,7 @@ def export_files(
     Raises
     ------
     InputError
-        Names and numbers that could not be read back: see `mcvar.io.scan_tables.check_writable`.
+        Names and numbers that could not be read back: see `mcvar.io.scan.tables.check_writable`.
     """
     market, tables = given.market, _held(given)
     tables |= {"factors": factor_table(market), "correlation": correlation_table(market)}

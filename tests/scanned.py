@@ -17,7 +17,7 @@ from mcvar.engines import Reference
 from mcvar.jobs.compare import Simulation
 from mcvar.market import FactorKind, Market
 from mcvar.memory import plan
-from mcvar.scan.compare import Basis, Scans, alone_scans
+from mcvar.scan.comparison.compare import Basis, Scans, alone_scans
 from mcvar.scan.grid import SPAN16
 from mcvar.scenarios import Explicit
 

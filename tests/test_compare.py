@@ -18,11 +18,11 @@ from mcvar.columns import Columns
 from mcvar.errors import InputError, SettingError
 from mcvar.intervals.estimate import Estimate
 from mcvar.io.tables import read_table
-from mcvar.scan.compare import Basis, Compared, Scans, alone_scans, check_basis, compare
-from mcvar.scan.compare_external import External, read_margins
-from mcvar.scan.compare_groups import summarised
-from mcvar.scan.compare_intervals import clopper_pearson, spearman
-from mcvar.scan.compare_range import sensitivity
+from mcvar.scan.comparison.compare import Basis, Compared, Scans, alone_scans, check_basis, compare
+from mcvar.scan.comparison.external import External, read_margins
+from mcvar.scan.comparison.groups import summarised
+from mcvar.scan.comparison.intervals import clopper_pearson, spearman
+from mcvar.scan.comparison.ranges import sensitivity
 
 N = 1_000
 

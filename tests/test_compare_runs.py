@@ -32,7 +32,7 @@ from mcvar.pages.page import number
 from mcvar.render.comparison import show_comparison
 from mcvar.reports.comparison import ComparisonReport, compare_run, telling
 from mcvar.sampling import Quasi
-from mcvar.scan.compare import Basis, Scans
+from mcvar.scan.comparison.compare import Basis, Scans
 from mcvar.scenarios import Simulated
 
 COUNT = 4_096

@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.special import ndtr
 
 from mcvar.book import Book, resolve
-from mcvar.building.scan import Scan, build_scan, read_points
+from mcvar.building.scan.build import Scan, build_scan, read_points
 from mcvar.correlation import given, positive
 from mcvar.engines import choose
 from mcvar.errors import SettingError
@@ -24,13 +24,14 @@ from mcvar.instruments import Kind
 from mcvar.io import deribit_tables
 from mcvar.io.deribit import read_snapshot
 from mcvar.market import Market, build, read_factors
-from mcvar.scan.contingency import RULES
-from mcvar.scan.exchange import ScanMargins, expiries, margins
-from mcvar.scan.exchange_grid import Discounts, Per, Reduction, Skew, VolatilityRange
-from mcvar.scan.exchange_price import price_exchange
+from mcvar.scan.exchange.contingency import RULES
+from mcvar.scan.exchange.grid import Discounts, Reduction, Skew, VolatilityRange
+from mcvar.scan.exchange.margins import ScanMargins, expiries, margins
+from mcvar.scan.exchange.price import price_exchange
 from mcvar.scan.grid import SPAN16
-from mcvar.scan.price import WEIGHTS, risk_arrays
-from mcvar.scan.price_contracts import Contracts, commodity_names
+from mcvar.scan.per import Per
+from mcvar.scan.pricing.contracts import Contracts, commodity_names
+from mcvar.scan.pricing.risk_arrays import WEIGHTS, risk_arrays
 from mcvar.settings.scan import SCANS, ScanConfig
 
 CONFIGS = Path(__file__).parents[1] / "configs" / "scan"

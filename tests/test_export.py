@@ -21,11 +21,11 @@ from mcvar import build
 from mcvar import config as c
 from mcvar.cli import register, to_config
 from mcvar.export import export_files, overrides, stated_of
-from mcvar.io.scan_files import read_scan
-from mcvar.io.scan_tables import read_risk_arrays
+from mcvar.io.scan.tables import read_risk_arrays
+from mcvar.io.scan_read import read_scan
 from mcvar.precision import Precision
 from mcvar.scan.arrays import RiskArrays
-from mcvar.scan.exchange_grid import Points
+from mcvar.scan.exchange.grid import Points
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.parameters import Commodity, Parameters
 from mcvar.settings.model import Regime

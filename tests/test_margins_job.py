@@ -15,7 +15,7 @@ import mcvar
 from mcvar import cli
 from mcvar.config import CompareJob, Config, SampleBook, ScanConfig, ScanJob, SimulatedScenarios
 from mcvar.errors import McvarError
-from mcvar.scan.exchange_grid import Reduction
+from mcvar.scan.exchange.grid import Reduction
 
 SMALL = Config(book=SampleBook(accounts=30), job=ScanJob())
 NAME = "short-straddle-002"

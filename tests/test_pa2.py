@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from oracle import many
 
 from mcvar.errors import InputError, McvarError
-from mcvar.io.pa2 import Conventions, read_pa2
-from mcvar.io.pa2_fields import Price, price
-from mcvar.io.scan_file import ScanFile
+from mcvar.io.pa2.fields import Price, price
+from mcvar.io.pa2.read import Conventions, read_pa2
+from mcvar.io.scan.file import ScanFile
 from mcvar.scan.parameters import Delivery, Leg, Spread, Tier
 
 # Losses of one long future: thirds of a scan range of 6,000, extreme moves of three ranges at 33 %.

@@ -19,13 +19,13 @@ import test_pa2
 import test_spn
 
 from mcvar.errors import InputError, McvarError, SettingError
-from mcvar.io.scan_about import about_text, read_about
-from mcvar.io.scan_file import Stated
-from mcvar.io.scan_files import read_scan
-from mcvar.io.scan_tables import read_scan_tables, write_scan_tables
-from mcvar.io.spn_write import write_spn
+from mcvar.io.scan.about import about_text, read_about
+from mcvar.io.scan.file import Stated
+from mcvar.io.scan.tables import read_scan_tables, write_scan_tables
+from mcvar.io.scan_read import read_scan
+from mcvar.io.spn.write import write_spn
 from mcvar.io.tables import read_table
-from mcvar.scan.exchange_grid import Points
+from mcvar.scan.exchange.grid import Points
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.parameters import Commodity, Parameters
 

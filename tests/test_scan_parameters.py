@@ -15,18 +15,18 @@ from scipy import sparse
 
 from mcvar.book import Book
 from mcvar.build import inputs
-from mcvar.building.scan import Scan, build_scan
+from mcvar.building.scan.build import Scan, build_scan
 from mcvar.config import Config, SampleBook
 from mcvar.engines import choose
 from mcvar.errors import InputError, SettingError
 from mcvar.instruments import Instruments
 from mcvar.io.tables import digest
 from mcvar.market import Market
-from mcvar.scan.exchange import Exchange
-from mcvar.scan.exchange_price import price_exchange
-from mcvar.scan.margins import Margins
-from mcvar.scan.price_contracts import Contracts, commodity_names, months
-from mcvar.scan.span import span
+from mcvar.scan.exchange.margins import Exchange
+from mcvar.scan.exchange.price import price_exchange
+from mcvar.scan.pricing.contracts import Contracts, commodity_names, months
+from mcvar.scan.span.algorithm import span
+from mcvar.scan.span.margins import Margins
 from mcvar.settings.scan import ScanConfig
 
 DAY = 1 / 365

@@ -19,10 +19,10 @@ from mcvar.errors import SettingError
 from mcvar.market import Market, Shock
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.parameters import Commodity, Parameters
-from mcvar.scan.price import WEIGHTS, risk_arrays, scaled
-from mcvar.scan.price_contracts import Contracts, commodity_names
-from mcvar.scan.price_ranges import default_ranges
-from mcvar.scan.span import span
+from mcvar.scan.pricing.contracts import Contracts, commodity_names
+from mcvar.scan.pricing.ranges import default_ranges
+from mcvar.scan.pricing.risk_arrays import WEIGHTS, risk_arrays, scaled
+from mcvar.scan.span.algorithm import span
 from mcvar.shocks import moved
 
 NUMPY = choose("numpy")

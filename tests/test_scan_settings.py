@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from mcvar.book import Book
-from mcvar.building.scan import Scan, build_scan
+from mcvar.building.scan.build import Scan, build_scan
 from mcvar.errors import SettingError
 from mcvar.market import Market
-from mcvar.scan.exchange_grid import Discounts, Per, Reduction, Skew
-from mcvar.scan.price_contracts import commodity_names
+from mcvar.scan.exchange.grid import Discounts, Reduction, Skew
+from mcvar.scan.per import Per
+from mcvar.scan.pricing.contracts import commodity_names
 from mcvar.settings.scan import ScanConfig
 
 DAY = 1 / 365

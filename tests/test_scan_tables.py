@@ -18,7 +18,7 @@ from oracle import many
 from mcvar.columns import Columns
 from mcvar.errors import InputError, McvarError
 from mcvar.io.contracts import Contract, described, name_of, parse_name
-from mcvar.io.scan_tables import read_risk_arrays, read_scan_parameters, read_scan_tables, write_scan_tables
+from mcvar.io.scan.tables import read_risk_arrays, read_scan_parameters, read_scan_tables, write_scan_tables
 from mcvar.io.tables import read_table
 from mcvar.scan.parameters import Commodity, Delivery, Leg, Parameters, Spread, Tier
 

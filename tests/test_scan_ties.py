@@ -13,14 +13,15 @@ from scipy import sparse
 from mcvar.book import Book
 from mcvar.engines import choose
 from mcvar.market import Market
-from mcvar.scan.exchange import Exchange, margins
-from mcvar.scan.exchange_grid import Per, Points, Reduction, VolatilityRange
-from mcvar.scan.exchange_price import price_exchange
+from mcvar.scan.exchange.grid import Points, Reduction, VolatilityRange
+from mcvar.scan.exchange.margins import Exchange, margins
+from mcvar.scan.exchange.price import price_exchange
 from mcvar.scan.grid import SPAN16
 from mcvar.scan.parameters import Commodity, Parameters
-from mcvar.scan.price import risk_arrays
-from mcvar.scan.price_contracts import Contracts
-from mcvar.scan.span import span
+from mcvar.scan.per import Per
+from mcvar.scan.pricing.contracts import Contracts
+from mcvar.scan.pricing.risk_arrays import risk_arrays
+from mcvar.scan.span.algorithm import span
 from mcvar.scan.ties import TOLERANCE, worst_point
 
 STRIKES, YEARS = np.linspace(60.0, 150.0, 31), (0.02, 0.25, 1.3)

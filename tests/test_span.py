@@ -9,11 +9,11 @@ import pytest
 from scan_cases import FUTURE, inter, intra, make_arrays
 from scipy import sparse
 
-from mcvar.scan.breakdown import Breakdown
 from mcvar.scan.grid import SPAN16
-from mcvar.scan.margins import Margins
 from mcvar.scan.parameters import Commodity, Delivery, Parameters, Tier
-from mcvar.scan.span import span
+from mcvar.scan.span.algorithm import span
+from mcvar.scan.span.breakdown import Breakdown
+from mcvar.scan.span.margins import Margins
 
 H, M, U = "202603", "202606", "202609"
 FUTURES = make_arrays({"name": "H", "month": H}, {"name": "M", "month": M}, {"name": "U", "month": U})

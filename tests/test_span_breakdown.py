@@ -8,12 +8,12 @@ from scan_cases import FUTURE, inter, intra, make_arrays
 from scipy import sparse
 
 from mcvar.errors import SettingError
-from mcvar.scan.breakdown import Breakdown
-from mcvar.scan.breakdown_text import number, text
 from mcvar.scan.grid import SPAN16
-from mcvar.scan.margins import Margins
 from mcvar.scan.parameters import Commodity, Delivery, Parameters, Tier
-from mcvar.scan.span import span
+from mcvar.scan.span.algorithm import span
+from mcvar.scan.span.breakdown import Breakdown
+from mcvar.scan.span.margins import Margins
+from mcvar.scan.span.text import number, text
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from scipy import sparse
 from mcvar.errors import InputError, SettingError
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.parameters import Commodity, Delivery, Leg, Parameters, Spread, Tier
-from mcvar.scan.span import span
+from mcvar.scan.span.algorithm import span
 
 TWO = make_arrays({"name": "A", "month": "202603"}, {"name": "B", "commodity": "Y", "month": "202606"})
 X, Y = Commodity("X", "USD", 300.0, tiers=(Tier(1),)), Commodity("Y", "USD", 300.0)

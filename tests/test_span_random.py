@@ -11,12 +11,12 @@ from scan_cases import inter, intra, make_arrays, reference
 from scipy import sparse
 
 from mcvar.scan.arrays import RiskArrays
-from mcvar.scan.breakdown import Breakdown
-from mcvar.scan.breakdown_text import text
 from mcvar.scan.grid import SPAN16
-from mcvar.scan.margins import Margins
 from mcvar.scan.parameters import Commodity, Delivery, Leg, Parameters, Spread, Tier
-from mcvar.scan.span import POSITIONS, span
+from mcvar.scan.span.algorithm import POSITIONS, span
+from mcvar.scan.span.breakdown import Breakdown
+from mcvar.scan.span.margins import Margins
+from mcvar.scan.span.text import text
 
 MONTHS = ("202601", "202602", "202603", "202604", "202606", "202609")
 RATES = {"USD": 1.0, "EUR": 1.25, "JPY": 0.0078125}
@@ -151,8 +151,8 @@ def test_the_order_of_positions_does_not_matter(seed: int) -> None:
 def test_blocks_and_threads_change_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     case = make_case(seed, accounts=40)
     whole = run(case)
-    monkeypatch.setattr("mcvar.scan.span.POSITIONS", 25)
-    monkeypatch.setattr("mcvar.scan.worst.CHUNK", 7)
+    monkeypatch.setattr("mcvar.scan.span.algorithm.POSITIONS", 25)
+    monkeypatch.setattr("mcvar.scan.span.worst.CHUNK", 7)
     parts = run(case, workers=3)
     assert POSITIONS > 25
     for name in COLUMNS:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from oracle import many
 
 from mcvar.errors import InputError, McvarError
-from mcvar.io.scan_file import ScanFile
-from mcvar.io.spn import read_spn
-from mcvar.io.spn_fields import Conventions
-from mcvar.io.spn_write import write_spn
+from mcvar.io.scan.file import ScanFile
+from mcvar.io.spn.fields import Conventions
+from mcvar.io.spn.read import read_spn
+from mcvar.io.spn.write import write_spn
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.parameters import Delivery, Leg, Spread, Tier
 
@@ -363,7 +363,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
 _PEAK = """
 import sys
 from pathlib import Path
-from mcvar.io.spn import read_spn
+from mcvar.io.spn.read import read_spn
 
 def peak():
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)

@@ -140,7 +140,7 @@ def number_text(number: float) -> str:
 
 
 def described(names: Sequence[str], instruments: Columns, exchange: str = "MCVAR") -> Contracts:
-    """Contracts of mcvar's own instruments, for `mcvar.io.spn_write`: their terms as in the instruments' file.
+    """Contracts of mcvar's own instruments, for `mcvar.io.spn.write`: their terms as in the instruments' file.
 
     Parameters
     ----------

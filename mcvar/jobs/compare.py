@@ -22,9 +22,9 @@ from mcvar.market import Market
 from mcvar.memory import Plan
 from mcvar.precision import Precision
 from mcvar.sampling import Plain
-from mcvar.scan.compare import Compared, Scans, compare
-from mcvar.scan.compare_groups import Group, summarised
-from mcvar.scan.compare_range import Solution, sensitivity
+from mcvar.scan.comparison.compare import Compared, Scans, compare
+from mcvar.scan.comparison.groups import Group, summarised
+from mcvar.scan.comparison.ranges import Solution, sensitivity
 from mcvar.scenarios import Explicit, Scenarios, Simulated
 from mcvar.tail import Tail
 
@@ -121,7 +121,7 @@ def compare_all(
         Of VaR and ES, and the coverage that is aimed at.
     ranges : sequence of callable or None
         Of each engine, its margins as a function of its scan ranges; None: not to be solved for. Each takes
-        `1 + mcvar.scan.compare_range.PASSES` further passes.
+        `1 + mcvar.scan.comparison.ranges.PASSES` further passes.
     alone : ndarray [accounts], optional
         See `mcvar.jobs.alone.alone_var`.
 

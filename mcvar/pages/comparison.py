@@ -13,7 +13,7 @@ from mcvar.pages.page import NONE, name, number, page, percent, printable, share
 from mcvar.pages.pictures import coverage, distribution, scatter
 from mcvar.pages.svg import short
 from mcvar.reports.comparison import ComparisonReport
-from mcvar.scan.compare import Compared
+from mcvar.scan.comparison.compare import Compared
 
 ROWS = 300  # accounts of a table, at most
 

@@ -9,7 +9,7 @@ import numpy as np
 from mcvar.jobs.compare import Comparison
 from mcvar.pages.page import name, number, percent
 from mcvar.reports.comparison import ComparisonReport
-from mcvar.scan.compare_groups import ALL, Group
+from mcvar.scan.comparison.groups import ALL, Group
 
 BY_CONSTRUCTION = (
     ("Between the points of the grid", "a scan takes the worst of a few points. A short butterfly or a short straddle "

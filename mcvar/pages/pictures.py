@@ -12,8 +12,8 @@ from mcvar.jobs.compare import Comparison
 from mcvar.pages.page import number, percent
 from mcvar.pages.svg import Scale, axes, box, breadth, cut, line, mark, short, svg, text
 from mcvar.reports.comparison import ComparisonReport
-from mcvar.scan.compare import Compared
-from mcvar.scan.compare_groups import ALL, UNNAMED, Group
+from mcvar.scan.comparison.compare import Compared
+from mcvar.scan.comparison.groups import ALL, UNNAMED, Group
 
 Floats = NDArray[np.float64]
 POINTS = 2_000  # that a scatter shows, at most

@@ -14,8 +14,8 @@ from rich.text import Text
 from mcvar.jobs.compare import Comparison
 from mcvar.pages.page import NONE, number, percent, printable, shortened
 from mcvar.reports.comparison import ComparisonReport
-from mcvar.scan.compare import Compared
-from mcvar.scan.compare_groups import ALL
+from mcvar.scan.comparison.compare import Compared
+from mcvar.scan.comparison.groups import ALL
 
 _FULL, _WIDE = 100, 170  # columns that amounts take, too; that kinds, intervals and what is netted take, too
 _NAME = 32  # columns of a name, at most

@@ -19,9 +19,9 @@ from mcvar.errors import SettingError
 from mcvar.jobs.alone import alone_var
 from mcvar.jobs.compare import Comparison, ScanOf, Simulation, compare_all, losses
 from mcvar.report import write_run
-from mcvar.scan.compare import Basis, Compared, Scans, check_basis
-from mcvar.scan.compare_groups import Group
-from mcvar.scan.compare_range import Solution
+from mcvar.scan.comparison.compare import Basis, Compared, Scans, check_basis
+from mcvar.scan.comparison.groups import Group
+from mcvar.scan.comparison.ranges import Solution
 
 Floats = NDArray[np.float64]
 _OWN = (  # columns that a `Compared` has as they are
@@ -81,11 +81,11 @@ class ComparisonReport:
         return pa.concat_tables([self._rows(each.compared) for each in self.comparisons])
 
     def groups(self) -> pa.Table:
-        """The fields of `mcvar.scan.compare_groups.Group`, a row an engine and kind of book."""
+        """The fields of `mcvar.scan.comparison.groups.Group`, a row an engine and kind of book."""
         return _table(Group, [group for each in self.comparisons for group in each.groups])
 
     def ranges(self) -> pa.Table:
-        """The fields of `mcvar.scan.compare_range.Solution`."""
+        """The fields of `mcvar.scan.comparison.ranges.Solution`."""
         return _table(Solution, [found for each in self.comparisons for found in each.solutions])
 
     def write(self, folder: Path, extra: Mapping[str, Callable[[Path], None]]) -> None:

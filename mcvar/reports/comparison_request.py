@@ -11,8 +11,8 @@ from mcvar.io.tables import digest, read_table
 from mcvar.jobs.compare import ScanOf, Simulation, option_value
 from mcvar.reports.comparison import ComparisonReport, compare_run
 from mcvar.reports.margins import own_rows
-from mcvar.scan.compare import Basis, Scans, check_basis
-from mcvar.scan.compare_external import External, read_margins
+from mcvar.scan.comparison.compare import Basis, Scans, check_basis
+from mcvar.scan.comparison.external import External, read_margins
 from mcvar.scanners import Desk, Published, Scanner, scanner_of
 from mcvar.scanners.export import exported
 from mcvar.shards import Progress

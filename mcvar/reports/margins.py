@@ -104,11 +104,11 @@ def find_margins(config: c.Config) -> MarginReport:
 
     Examples
     --------
-    >>> found = find_margins(c.Config(book=c.SampleBook(accounts=5), job=c.ScanJob(accounts=["short-straddle-002"])))
+    >>> found = find_margins(c.Config(book=c.SampleBook(accounts=5), job=c.ScanJob(accounts=["short-straddle-001"])))
     >>> found.table().column_names[3:]
     ['scan', 'intra', 'delivery', 'credit', 'minimum', 'risk', 'nov', 'requirement', 'currency']
     >>> found.breakdowns[0].splitlines()[0]
-    'short-straddle-002, amounts in USD'
+    'short-straddle-001, amounts in USD'
     """
     start = time.perf_counter()
     job = config.job

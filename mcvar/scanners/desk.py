@@ -16,11 +16,11 @@ from mcvar.engines import EngineChoice
 from mcvar.engines.levels import ratio
 from mcvar.market import Market
 from mcvar.scan.arrays import RiskArrays
-from mcvar.scan.compare import Scans, alone_scans
-from mcvar.scan.exchange import ScanMargins
-from mcvar.scan.margins import Margins
+from mcvar.scan.comparison.compare import Scans, alone_scans
+from mcvar.scan.exchange.margins import ScanMargins
 from mcvar.scan.parameters import Parameters
-from mcvar.scan.price_contracts import settlement_currencies
+from mcvar.scan.pricing.contracts import settlement_currencies
+from mcvar.scan.span.margins import Margins
 
 Floats = NDArray[np.float64]
 _NAMED = 5

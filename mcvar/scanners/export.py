@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mcvar import config as c
 from mcvar.export import Files, export_files, stated_of
-from mcvar.io.scan_file import Stated
+from mcvar.io.scan.file import Stated
 from mcvar.market import DAYS_PER_YEAR
 from mcvar.scanners import Published, Scanner
 

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mcvar.book import take_rows
-from mcvar.building.scan import Scan, build_scan
+from mcvar.building.scan.build import Scan, build_scan
 from mcvar.columns import Columns
-from mcvar.scan import exchange_text
-from mcvar.scan.breakdown import Breakdown
-from mcvar.scan.breakdown_text import text
-from mcvar.scan.compare import Scans
-from mcvar.scan.exchange import Exchange, ScanMargins, margins
-from mcvar.scan.exchange_price import price_exchange
-from mcvar.scan.margins import Margins
-from mcvar.scan.price_contracts import Contracts, commodity_names
-from mcvar.scan.span import span
+from mcvar.scan.comparison.compare import Scans
+from mcvar.scan.exchange import text as exchange_text
+from mcvar.scan.exchange.margins import Exchange, ScanMargins, margins
+from mcvar.scan.exchange.price import price_exchange
+from mcvar.scan.pricing.contracts import Contracts, commodity_names
+from mcvar.scan.span.algorithm import span
+from mcvar.scan.span.breakdown import Breakdown
+from mcvar.scan.span.margins import Margins
+from mcvar.scan.span.text import text
 from mcvar.scanners.desk import Desk
 from mcvar.settings.scan import ScanConfig
 

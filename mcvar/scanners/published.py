@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from mcvar.errors import InputError, SettingError
-from mcvar.io.scan_file import ScanFile
-from mcvar.io.scan_files import read_scan
+from mcvar.io.scan.file import ScanFile
+from mcvar.io.scan_read import read_scan
 from mcvar.market import DAYS_PER_YEAR
-from mcvar.scan.breakdown import Breakdown
-from mcvar.scan.breakdown_text import text
-from mcvar.scan.compare import Scans
-from mcvar.scan.exchange import ScanMargins
+from mcvar.scan.comparison.compare import Scans
+from mcvar.scan.exchange.margins import ScanMargins
 from mcvar.scan.grid import SPAN16, Grid
-from mcvar.scan.margins import Margins
-from mcvar.scan.span import span
+from mcvar.scan.span.algorithm import span
+from mcvar.scan.span.breakdown import Breakdown
+from mcvar.scan.span.margins import Margins
+from mcvar.scan.span.text import text
 from mcvar.scanners.desk import Desk
 from mcvar.settings.scan import ScanConfig
 
@@ -90,7 +90,7 @@ class Published:
         Raises
         ------
         InputError
-            Positions in instruments that have no array, each with its line; see also `mcvar.scan.span.span`.
+            Positions in instruments that have no array, each with its line; see also `mcvar.scan.span.algorithm.span`.
         """
         desk, known = self.desk, set(self.file.arrays.name)
         missing = {name for name in desk.book.instruments.name if name not in known}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from mcvar.scan.exchange_grid import Reduction
+from mcvar.scan.exchange.grid import Reduction
 
 # OmegaConf reads these annotations: it knows Optional[...], not the newer `... | None` everywhere.
 # ruff: noqa: UP045
@@ -40,7 +40,7 @@ class ScanConfig:
         Days of moves that the ranges which are given are of; None: not known. What Monte Carlo says over another
         horizon is not compared with them.
     reduction : Reduction
-        `span`, `worst`, `cells` or `expiries`: see `mcvar.scan.exchange_grid.Reduction`.
+        `span`, `worst`, `cells` or `expiries`: see `mcvar.scan.exchange.grid.Reduction`.
     points : list of [price, volatility, weight]
         In ranges, + is up; weight is the part of the loss that counts.
     extended : list of [move, volatility, weight]
@@ -54,7 +54,7 @@ class ScanConfig:
     volatility_up, volatility_down : a number for each commodity
         Null: as `price_range`; down: as up.
     short_power, long_power, pivot_days, least_days, least_volatility : float
-        Volatility ranges by time to expiry: see `mcvar.scan.exchange_grid.VolatilityRange`.
+        Volatility ranges by time to expiry: see `mcvar.scan.exchange.grid.VolatilityRange`.
     lookahead : float or None
         Days until the moves; None: the run's time decay.
     coverage : float
@@ -62,15 +62,15 @@ class ScanConfig:
     damping : float or None
         None: the price range.
     inverse_conversion : bool
-        See `mcvar.scan.exchange.Exchange`.
+        See `mcvar.scan.exchange.margins.Exchange`.
     gains : a number for each commodity
         The part of a commodity's gain that counts against losses of others (`cells`).
     skew, discounts, basis : mapping
-        Fields of `mcvar.scan.exchange_grid.Skew`, and (`expiries`) of `Discounts` and `Basis`; an empty `basis`: none.
+        Fields of `mcvar.scan.exchange.grid.Skew`, and (`expiries`) of `Discounts` and `Basis`; an empty `basis`: none.
     initial, maintenance : float
         Parts of scan risk in each margin.
     contingencies : list of mapping
-        `rule`, its settings (`mcvar.scan.contingency`) and, optional, `floor`, `initial`, `maintenance`.
+        `rule`, its settings (`mcvar.scan.exchange.contingency`) and, optional, `floor`, `initial`, `maintenance`.
     delta_weights : list of float
         Of composite deltas: at 0, then at each equal step outward to the price range.
     tie : str

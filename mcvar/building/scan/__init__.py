@@ -1,0 +1,1 @@
+"""From the settings of a scan to its grid, ranges and parameters."""

@@ -1,0 +1,1 @@
+"""Expanded unpacked `.pa2` files."""

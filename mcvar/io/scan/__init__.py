@@ -1,0 +1,1 @@
+"""Risk arrays and SPAN parameters: what every format is read into, and tables."""

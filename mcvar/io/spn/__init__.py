@@ -1,0 +1,1 @@
+"""PC-SPAN XML, `.spn`."""

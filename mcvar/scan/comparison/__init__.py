@@ -1,0 +1,1 @@
+"""Scan margins beside Monte Carlo: the statistics."""

@@ -1,0 +1,1 @@
+"""Margins by an exchange's scan grid: moves, a named reduction, contingencies."""

@@ -1,0 +1,1 @@
+"""Risk arrays by full revaluation through the engines."""

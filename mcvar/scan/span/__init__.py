@@ -1,0 +1,1 @@
+"""The SPAN algorithm, a step a file; `algorithm.py` takes them in order."""

@@ -81,7 +81,8 @@ def resolve(
         `account, instrument, quantity` (signed; duplicates add up) and, optional, `role` (position or collateral).
     market : Market
     accounts : Columns, optional
-        `account` and, optional, `parent, currency, kind`. Parents become rows: the sum of their children.
+        `account` and, optional, `parent, currency, kind`. Parents become rows: the sum of their children. An account
+        that holds nothing is one, too.
     pricing : Pricing, optional
 
     Raises
@@ -97,15 +98,17 @@ def resolve(
     account, instrument, quantity = _read_positions(positions, {name: i for i, name in enumerate(resolved.name)})
     names = list(dict.fromkeys(account))
     parent, currency, kind = _read_accounts(accounts, names, market, positions)
+    above = {p for p in parent.values() if p}
+    names = list(dict.fromkeys([*names, *(name for name in parent if name not in above)]))  # some hold nothing
     rows = list(dict.fromkeys([*names, *parent, *(p for p in parent.values() if p)]))
     index = {name: r for r, name in enumerate(rows)}
     ancestors = {name: [index[a] for a in _chain(name, parent)] for name in rows}
 
     at_row, at_position = [], []
     for position, name in enumerate(account):
-        above = [*ancestors[name], len(rows)]
-        at_row += above
-        at_position += [position] * len(above)
+        chain = [*ancestors[name], len(rows)]
+        at_row += chain
+        at_position += [position] * len(chain)
     shape = (len(rows) + 1, len(resolved))
     held = sparse.coo_array((quantity[at_position], (at_row, instrument[at_position])), shape=shape).tocsr()
     held.sum_duplicates()

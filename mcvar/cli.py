@@ -57,7 +57,10 @@ def register() -> None:
     for group, options in c.OPTIONS.items():
         schema[group] = "???"
         for name, option in options.items():
-            store.store(group=f"schema/{group}", name=name, node=option)
+            node = OmegaConf.structured(option)
+            if group == "scan":  # its mappings by commodity take any key; what nothing reads is refused by `to_config`
+                OmegaConf.set_struct(node, False)
+            store.store(group=f"schema/{group}", name=name, node=node)
     store.store(name="schema", node=schema)
 
 

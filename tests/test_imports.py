@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,12 @@ def test_the_core_needs_numpy_and_scipy_only(path: Path) -> None:
 def test_cupy_is_imported_only_when_a_gpu_is_asked_for() -> None:
     script = "import sys, mcvar.api, mcvar.engines.cuda; assert 'cupy' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_every_room_is_installed() -> None:
+    listed = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    rooms = {".".join(("mcvar", *path.parent.relative_to(ROOT).parts)) for path in FILES}
+    assert rooms | {"mcvar.configs", "mcvar.kernels"} == set(listed)
 
 
 def test_the_halves_do_not_hear_of_each_other() -> None:

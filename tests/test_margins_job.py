@@ -35,18 +35,17 @@ def line(breakdown: str, head: str) -> str:
     return next(each.strip() for each in breakdown.splitlines() if each.strip().startswith(head))
 
 
-def test_margins_are_those_of_the_comparison() -> None:
-    alone = mcvar.find_margins(SMALL).table()
-    beside = mcvar.find_comparison(
-        replace(
-            SMALL,
-            scenarios=SimulatedScenarios(count=2_000),
-            job=CompareJob(ranges=False, netting=False),
-            measure=mcvar.config.MeasureConfig(levels=[0.99]),
-        )
-    ).table()
-    for name in ("account", "kind", "scan", "worst_scenario", "nov", "requirement"):
+@pytest.mark.parametrize("scan", [ScanConfig(), replace(WORST, days=1.0, lookahead=1.0)])
+def test_margins_are_those_of_the_comparison(scan: ScanConfig) -> None:
+    alone = mcvar.find_margins(replace(SMALL, scan=scan)).table()
+    asked = replace(
+        SMALL, scan=scan, scenarios=SimulatedScenarios(count=2_000), job=CompareJob(ranges=False, netting=False),
+        measure=mcvar.config.MeasureConfig(levels=[0.99]),
+    )  # fmt: skip
+    beside = mcvar.find_comparison(asked).table()
+    for name in ("account", "kind", "worst_scenario", "nov", "requirement"):
         assert alone[name].to_pylist() == beside[name].to_pylist()
+    assert alone["risk"].to_pylist() == beside["scan"].to_pylist()  # with contingencies, before net option value
 
 
 def test_the_steps_of_an_account_add_up() -> None:

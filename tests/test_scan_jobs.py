@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,34 @@ def test_a_file_of_a_clearing_house(
     (folder / "index.csv").write_text(INDEX + "futures,BTC-PERP,1\n")
     assert mcvar(monkeypatch, *asked, "job=scan") == 2
     assert "line 4: 'BTC-PERP' has no risk array in scan.file" in capsys.readouterr().err
+
+
+def test_accounts_in_their_own_currency_and_without_positions(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "A.csv").write_text("account,parent,currency\nhedged,,\nstrangle,house,BTC\nlong,,\nidle,house,BTC\n")
+    asked = ["book.positions=coins.csv", "book.accounts=A.csv", "job=scan", "job.export=true"]
+    assert mcvar(monkeypatch, *asked, "job.accounts=[strangle]") == 0
+    paid, currency = column("requirement", "margins"), column("currency", "margins")
+    assert list(paid) == ["hedged", "strangle", "long", "idle"]
+    assert (paid["idle"], currency["idle"], currency["long"]) == (0.0, "BTC", "USD")
+    assert column("worst_scenario", "margins")["idle"] is None
+    breakdown = Path("out/breakdown.txt").read_text().splitlines()
+    dollars = float(breakdown[-2].rpartition(" = ")[2].replace(",", ""))
+    assert breakdown[-1].startswith("in BTC")
+    assert float(breakdown[-1].rpartition(" = ")[2].removesuffix(" BTC")) == pytest.approx(dollars / 60_000, rel=1e-6)
+    assert paid["strangle"] == pytest.approx(dollars / 60_000, rel=1e-6)
+    shown = re.findall(r"^  (\w+)", capsys.readouterr().out, re.MULTILINE)
+    assert shown[1:4] == ["strangle", "hedged", "long"]  # by what it is worth, not by number
+    # Arrays that say when and at what prices they were made are not for another market.
+    (folder / "F.csv").write_text(FACTORS.replace("60000", "61000"))
+    again = ["book.positions=coins.csv", "scan.file=out/export", "job=scan", "hydra.run.dir=again"]
+    assert mcvar(monkeypatch, *again) == 2
+    assert "BTC at 60000, and the market has 61000" in capsys.readouterr().err
+    (folder / "F.csv").write_text(FACTORS)
+    assert mcvar(monkeypatch, *again) == 0
+    assert mcvar(monkeypatch, *again, "market.valuation=2026-01-05T00:00:00Z") == 2
+    assert "a valuation of 2026-01-02" in capsys.readouterr().err
 
 
 def test_spreads_and_credits_for_arrays_of_ones_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

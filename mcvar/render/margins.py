@@ -35,7 +35,8 @@ def show_margins(report: MarginReport, console: Console, rows: int, folder: Path
         table.add_column(head.replace("_", " "), justify="right", no_wrap=True)
     if currencies:
         table.add_column("", no_wrap=True)
-    for r in np.argsort(-np.asarray(report.steps["requirement"], dtype=np.float64), kind="stable")[:rows].tolist():
+    largest = report.worth * np.asarray(report.steps["requirement"], dtype=np.float64)
+    for r in np.argsort(-largest, kind="stable")[:rows].tolist():
         table.add_row(
             _name(report.account[r]), *([_name(report.kind[r])] if kinds else []),
             str(report.worst[r]) if report.worst[r] else NONE,
@@ -65,4 +66,5 @@ def _name(said: str) -> Text:
 
 def _title(report: MarginReport) -> str:
     record = report.record
-    return f"{record['scan']['name']} margins in {record['currency']} at {record['valuation'][:16]}Z, the largest first"
+    unit = f" in {report.currency[0]}" if len(set(report.currency)) == 1 else ""
+    return f"{record['scan']['name']} margins{unit} at {record['valuation'][:16]}Z, the largest first"

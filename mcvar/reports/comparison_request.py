@@ -13,8 +13,7 @@ from mcvar.reports.comparison import ComparisonReport, compare_run
 from mcvar.reports.margins import own_rows
 from mcvar.scan.comparison.compare import Basis, Scans, check_basis
 from mcvar.scan.comparison.external import External, read_margins
-from mcvar.scanners import Desk, Published, Scanner, scanner_of
-from mcvar.scanners.export import exported
+from mcvar.scanners import Desk, Scanner, scanner_of
 from mcvar.shards import Progress
 
 _UNSOLVED = "job.ranges: which ranges would cover as much is solved for mcvar's own risk arrays, not for scan.file"
@@ -69,13 +68,9 @@ def find_comparison(config: c.Config, *, progress: Progress | None = None) -> Co
         notes += [said] if said else []
     for each, basis in zip(scans, bases, strict=True):
         check_basis(each.engine, basis, simulated, desk.account)  # before the run, which may be long
-    ranges: list[ScanOf | None] = [None] * len(scans)
-    if isinstance(own, Published):
-        own.check_prices()
-        notes += [_UNSOLVED] if job.ranges else []
-    elif job.ranges:
-        ranges[0] = own.risk
-    files = exported(config, own) if job.export else {}
+    ranges: list[ScanOf | None] = [own.ranged if job.ranges else None, *[None] * len(elsewhere)]
+    notes += [_UNSOLVED] if job.ranges and own.ranged is None else []
+    files = own.export(config) if job.export else {}
     report = prepared.run(progress)
     run = Simulation(
         given.market, given.book, given.scenarios, horizon.decay, prepared.engine, prepared.plan, report.result
@@ -98,7 +93,7 @@ def _sides(config: c.Config, job: c.CompareJob, desk: Desk, simulated: Basis) ->
     elsewhere: list[External] = []
     try:
         own = scanner_of(config.scan, desk)
-        found = own, own.scans(own.margins())
+        found = own, own.scans()
     except McvarError as error:
         problems.append(error)
     try:

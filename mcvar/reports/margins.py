@@ -24,7 +24,6 @@ from mcvar.limits import check_limits, check_numbers
 from mcvar.provenance import provenance
 from mcvar.report import digest_of, plain, write_run
 from mcvar.scanners import Desk, scanner_of
-from mcvar.scanners.export import exported
 
 Writers = Mapping[str, Callable[[Path], object]]
 
@@ -42,6 +41,8 @@ class MarginReport:
         `scan`, ..., `nov`, `requirement`, in each account's currency.
     breakdowns : tuple of str
         Of the accounts that were asked for, to be read.
+    worth : ndarray [R]
+        Units of the run's currency for one of each account's.
     files : mapping of file name to function
         The export; empty where none was asked for.
     record : mapping
@@ -54,6 +55,7 @@ class MarginReport:
     worst: NDArray[np.int64]
     steps: Mapping[str, NDArray[np.generic]]
     breakdowns: tuple[str, ...]
+    worth: NDArray[np.float64]
     files: Writers
     record: Mapping[str, Any]
 
@@ -65,8 +67,8 @@ class MarginReport:
     def table(self) -> pa.Table:
         """`account, kind, worst_scenario, scan, ..., nov, requirement, currency`: a row an account.
 
-        Between them stand the steps of the grid at hand: `intra, delivery, credit, minimum, risk` of SPAN; of others
-        each contingency by its name, and `maintenance`, the smaller of the two requirements.
+        Between them stand the steps of the grid at hand: `intra, delivery, credit, minimum` of SPAN; of others each
+        contingency by its name, and `maintenance`; then `risk`, all that is to cover losses, before net option value.
         """
         return pa.table(
             {
@@ -120,7 +122,7 @@ def find_margins(config: c.Config) -> MarginReport:
     desk = Desk(given, engine_of(config), config.executor.workers or cores())
     book, chosen = desk.book, own_rows(desk, job.accounts)
     scanner = scanner_of(config.scan, desk)
-    files = exported(config, scanner) if job.export else {}
+    files = scanner.export(config) if job.export else {}
     scanning = time.perf_counter()
     made = scanner.margins()
     seconds = time.perf_counter() - scanning
@@ -147,7 +149,8 @@ def find_margins(config: c.Config) -> MarginReport:
         currency=desk.currency,
         worst=np.where(made.scan > 0, made.worst_scenario, 0),
         steps=desk.columns(made),
-        breakdowns=tuple(scanner.breakdown(made, row) for row in chosen),
+        breakdowns=tuple(scanner.breakdown(row) for row in chosen),
+        worth=desk.worth,
         files=files,
         record=record,
     )

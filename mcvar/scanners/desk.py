@@ -21,6 +21,7 @@ from mcvar.scan.exchange.margins import ScanMargins
 from mcvar.scan.parameters import Parameters
 from mcvar.scan.pricing.contracts import settlement_currencies
 from mcvar.scan.span.margins import Margins
+from mcvar.scan.span.text import number
 
 Floats = NDArray[np.float64]
 _NAMED = 5
@@ -106,14 +107,22 @@ class Desk:
         pairs = {currency: conversion(market, currency, market.currency) for currency in named}
         return {currency: float(ratio(level, *pair)) for currency, pair in pairs.items() if pair is not None}
 
+    def stated(self, breakdown: str, row: int, requirement: float) -> str:
+        """A breakdown, which is in the run's currency, with what it comes to in the account's."""
+        currency, worth = self.currency[row], float(self.worth[row])
+        if currency == self.market.currency:
+            return breakdown
+        said = f"{number(requirement)} / {number(worth)} = {number(requirement / worth)} {currency}"
+        return f"{breakdown}\n{f'in {currency}':<19} {said}"
+
     def columns(self, made: Margins | ScanMargins) -> dict[str, NDArray[np.generic]]:
         """Every step that has a number for each account, in its currency: columns of margins.parquet."""
         steps: dict[str, Floats] = {"scan": made.scan}
         if isinstance(made, Margins):
-            steps |= {name: getattr(made, name) for name in ("intra", "delivery", "credit", "minimum", "risk")}
+            steps |= {name: getattr(made, name) for name in ("intra", "delivery", "credit", "minimum")}
         else:
             steps |= made.contingency | {"maintenance": made.maintenance}
-        steps |= {"nov": made.nov, "requirement": made.requirement}
+        steps |= {"risk": made.risk, "nov": made.nov, "requirement": made.requirement}
         return {name: step / self.worth for name, step in steps.items()}
 
     def notes(self) -> tuple[str, ...]:

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from mcvar.book import take_rows
 from mcvar.building.scan.build import Scan, build_scan
 from mcvar.columns import Columns
+from mcvar.config import Config
+from mcvar.export import Files, export_files, stated_of
+from mcvar.jobs.compare import ScanOf
+from mcvar.market import DAYS_PER_YEAR
 from mcvar.scan.comparison.compare import Scans
 from mcvar.scan.exchange import text as exchange_text
 from mcvar.scan.exchange.margins import Exchange, ScanMargins, margins
@@ -71,25 +76,41 @@ class Priced:
 
     def margins(self) -> Margins | ScanMargins:
         """Of all accounts, in the run's currency."""
-        return _margins(self.desk, self.contracts, self.scan.exchange)
+        return _margins(self.desk, self.contracts, self.scan.exchange, self.desk.held)
 
-    def scans(self, made: Margins | ScanMargins) -> Scans:
+    def scans(self) -> Scans:
         """As a side of a comparison, each account in its currency."""
-        return self.desk.scans(self.name, made, _margins(self.desk, self.contracts, self.scan.exchange, alone=True))
+        alone = _margins(self.desk, self.contracts, self.scan.exchange, self.desk.units)
+        return self.desk.scans(self.name, self.margins(), alone)
 
-    def risk(self, price: float, volatility: float) -> Floats:
-        """The risk component of the accounts with ranges so many times as large, [R]."""
+    @property
+    def ranged(self) -> ScanOf:
+        """What gives the risk component of the accounts with ranges so many times as large."""
+        return self._ranged
+
+    def _ranged(self, price: float, volatility: float) -> Floats:
         exchange = self.scan.exchange.scaled(price, volatility)
         contracts = _contracts(self.desk, self.commodity, exchange, floor=_LEAST)
-        return np.asarray(_margins(self.desk, contracts, exchange).risk / self.desk.worth)
+        return np.asarray(_margins(self.desk, contracts, exchange, self.desk.held).risk / self.desk.worth)
 
-    def breakdown(self, made: Margins | ScanMargins, row: int) -> str:
+    def breakdown(self, row: int) -> str:
         """Every step of an account's margin, to be checked by hand."""
+        desk, exchange, held = self.desk, self.scan.exchange, self.desk.held[[row]]
+        made = _margins(desk, self.contracts, exchange, held, desk.account[row : row + 1])
         if isinstance(made, Margins):
-            return text(Breakdown.of(made, row))
-        return exchange_text.text(
-            self.contracts, self.scan.exchange, self.desk.held[[row]], account=self.desk.account[row],
-            currency=self.desk.market.currency,
+            said = text(Breakdown.of(made, 0))
+        else:
+            said = exchange_text.text(
+                self.contracts, exchange, held, account=desk.account[row], currency=desk.market.currency
+            )
+        return desk.stated(said, row, float(made.requirement[0]))
+
+    def export(self, config: Config) -> Files:
+        """Book, market, arrays and parameters: see `mcvar.export.export_files`."""
+        exchange, market = self.scan.exchange, self.desk.market
+        return export_files(
+            config, self.desk.given, self.contracts.arrays, exchange.points, exchange.parameters,
+            stated=stated_of(market, DAYS_PER_YEAR * self.horizon), lookahead=self.lookahead,
         )  # fmt: skip
 
     def record(self) -> dict[str, object]:
@@ -127,12 +148,13 @@ def _contracts(desk: Desk, commodity: tuple[str, ...], exchange: Exchange, floor
     return price_exchange(desk.market, one, commodity, exchange, desk.engine, floor=floor)
 
 
-def _margins(desk: Desk, contracts: Contracts, exchange: Exchange, *, alone: bool = False) -> Margins | ScanMargins:
-    held = desk.units if alone else desk.held
+def _margins(
+    desk: Desk, contracts: Contracts, exchange: Exchange, held: sparse.csr_array, account: tuple[str, ...] = ()
+) -> Margins | ScanMargins:
     if exchange.parameters is None:
         return margins(contracts, exchange, held)
     rates = desk.rates(contracts.arrays, exchange.parameters)
     return span(
-        contracts.arrays, exchange.points.grid(), exchange.parameters, held, account=() if alone else desk.account,
+        contracts.arrays, exchange.points.grid(), exchange.parameters, held, account=account,
         currency=desk.market.currency, rates=rates, workers=desk.workers,
     )  # fmt: skip

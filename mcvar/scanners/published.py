@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mcvar.config import Config
 from mcvar.errors import InputError, SettingError
-from mcvar.io.scan.file import ScanFile
+from mcvar.export import Files, export_files
+from mcvar.io.scan.file import ScanFile, Stated
 from mcvar.io.scan_read import read_scan
-from mcvar.market import DAYS_PER_YEAR
-from mcvar.scan.comparison.compare import Scans
-from mcvar.scan.exchange.margins import ScanMargins
+from mcvar.market import DAYS_PER_YEAR, Market
+from mcvar.scan.comparison.compare import Scans, same
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.span.algorithm import span
 from mcvar.scan.span.breakdown import Breakdown
@@ -26,7 +27,6 @@ from mcvar.settings.scan import ScanConfig
 
 Floats = NDArray[np.float64]
 _READ = ("file", "tie", "days", "lookahead", "conventions")  # of the settings, beside a file
-_SAME = 1e-9  # by what part two levels may differ and be one
 
 
 @dataclass(frozen=True)
@@ -106,41 +106,30 @@ class Published:
             )
         return self._span(desk.held, desk.account)
 
-    def scans(self, made: Margins | ScanMargins) -> Scans:
+    def scans(self) -> Scans:
         """As a side of a comparison, each account in its currency."""
-        return self.desk.scans(self.name, made, self._span(self.desk.units))
+        return self.desk.scans(self.name, self.margins(), self._span(self.desk.units))
 
-    def breakdown(self, made: Margins | ScanMargins, row: int) -> str:
+    @property
+    def ranged(self) -> None:
+        """Margins with other ranges are not known: a file has arrays of its own ranges alone."""
+
+    def breakdown(self, row: int) -> str:
         """Every step of an account's margin, to be checked by hand."""
-        assert isinstance(made, Margins)  # of `margins` above
-        return text(Breakdown.of(made, row))
+        made = self._span(self.desk.held[[row]], self.desk.account[row : row + 1])
+        return self.desk.stated(text(Breakdown.of(made, 0)), row, float(made.requirement[0]))
+
+    def export(self, config: Config) -> Files:
+        """Book, market, arrays and parameters: see `mcvar.export.export_files`."""
+        file = self.file
+        return export_files(
+            config, self.desk.given, file.arrays, self.grid, file.parameters, stated=file.stated or Stated(),
+            lookahead=float("nan"), contracts=file.contracts,
+        )  # fmt: skip
 
     def record(self) -> dict[str, object]:
         """What run.json says of it."""
         return {"name": self.name, "points": self.file.arrays.points, "lookahead_years": _or_none(self.lookahead)}
-
-    def check_prices(self) -> None:
-        """Refuse arrays that say that they were made at other prices than the market's.
-
-        Raises
-        ------
-        SettingError
-            All factors whose levels differ.
-        """
-        if self.file.stated is None:
-            return
-        factors = self.desk.market.factors
-        now = dict(zip(factors.name, factors.level.tolist(), strict=True))
-        apart = [
-            f"{name} at {then:g}, and the market has {now[name]:g}"
-            for name, then in self.file.stated.level.items()
-            if name in now and abs(now[name] - then) > _SAME * abs(then)
-        ]
-        if apart:
-            raise SettingError(
-                f"the risk arrays of scan.file were made with {'; '.join(apart)}: compare them in the market that they "
-                "were made in, or make them again"
-            )
 
     def _span(self, held: sparse.csr_array, account: tuple[str, ...] = ()) -> Margins:
         desk = self.desk
@@ -181,9 +170,28 @@ def published(config: ScanConfig, desk: Desk) -> Published:
         )
     stated = np.nan if found.stated is None else found.stated.days
     days = stated if config.days is None else config.days
-    if abs(days - stated) > _SAME * abs(stated):  # not where one of them is unknown
+    if not (np.isnan(days) or np.isnan(stated) or same(days, stated)):
         raise SettingError(f"scan.days is {days:g}, and scan.file says that its ranges are of {stated:g} days: drop it")
+    if found.stated is not None:
+        _check_market(found.stated, desk.market)
     return Published(desk, found, grid, days / DAYS_PER_YEAR, inputs)
+
+
+def _check_market(stated: Stated, market: Market) -> None:
+    """Refuse arrays that say that they were made at another time, or at other prices, than the market's."""
+    now = dict(zip(market.factors.name, market.factors.level.tolist(), strict=True))
+    apart = [
+        f"{name} at {then:g}, and the market has {now[name]:g}"
+        for name, then in stated.level.items()
+        if name in now and not same(now[name], then)
+    ]
+    if not np.isnat(stated.valuation) and stated.valuation != market.valuation:
+        apart.insert(0, f"a valuation of {stated.valuation}Z, and the market's is {market.valuation}Z")
+    if apart:
+        raise SettingError(
+            f"the risk arrays of scan.file were made with {'; '.join(apart)}: take the market that they were made in, "
+            "or make them again"
+        )
 
 
 def _or_none(value: float) -> float | None:

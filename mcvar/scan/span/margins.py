@@ -24,7 +24,7 @@ class Margins:
         () where they have no names.
     currency : str
     scan : ndarray [R]
-        Sum of the scan risks of its commodities: the risk component, to compare with VaR.
+        Sum of the scan risks of its commodities.
     worst_scenario : ndarray [R]
         Number, from 1, of the active scenario of the commodity with the largest scan risk (the first in the order of
         the parameters, where several have it); 0 where nothing is held.
@@ -36,7 +36,8 @@ class Margins:
     minimum : ndarray [R]
         Sum of the short option minimums.
     risk : ndarray [R]
-        Sum of commodity risks: max(scan + intra + delivery - credit, minimum) of each.
+        The risk component, to compare with VaR: the sum over commodities of max(scan + intra + delivery - credit,
+        minimum).
     nov : ndarray [R]
         Net option value: of long less that of short options whose premium is paid up front.
     requirement : ndarray [R]

@@ -109,7 +109,9 @@ ACCOUNTS = "account,currency\n" + "".join(f"{name},{'COIN' if 'in coins' in name
 Row = Mapping[str, Any]
 Sides = dict[str, dict[str, Row]]
 JOB = CompareJob(ranges=False, netting=False)
-MODELS = {"gaussian": GaussianModel(), "student_t 3": StudentTModel(dof=3.0)}
+NORMAL, FAT = "gaussian", "student_t 3"
+MODELS = {NORMAL: GaussianModel(), FAT: StudentTModel(dof=3.0)}
+NO_MEAN = ("straddle", "pair", "short coins")  # losses grow with a price, and exp of a t move has no mean
 
 
 def main() -> None:
@@ -125,12 +127,15 @@ def main() -> None:
         credited = replace(config, scan=ScanConfig(parameters=name))
         pairs = {each: _compared(credited, each)["pair"] for each in (MADE_FOR, *BROKEN)}
     _check(found, pairs)
-    heads = ["scan / VaR 99 %", "exceeded in", "under t(3)", "then by"]
-    lines = _table(["account", *heads, "why"], [[name, *_row(found[name]), why] for name, why in WHY.items()])
-    rows = [["no credit", f"{MADE_FOR:g}", *_row(found["pair"])]]
-    rows += [[f"credit of {CREDIT:g}", f"{each:g}", *_row(sides)] for each, sides in pairs.items()]
+    heads = ["margin / VaR 99 %", "exceeded in", "under t(3)"]
+    lines = _table(
+        ["account", *heads, "then by", "why"],
+        [[name, *_row(found[name], "" if name in NO_MEAN else FAT), why] for name, why in WHY.items()],
+    )
+    rows = [["no credit", f"{MADE_FOR:g}", *_row(found["pair"], NORMAL)]]
+    rows += [[f"credit of {CREDIT:g}", f"{each:g}", *_row(sides, NORMAL)] for each, sides in pairs.items()]
     lines += ["", "The pair again, margined with a credit between its stocks, as their correlation is:", ""]
-    lines += _table(["pair", "correlation", *heads], rows)
+    lines += _table(["pair", "correlation", *heads, "normal: then by"], rows)
     text = "\n".join(lines) + "\n"
     kept = {
         **provenance(), "scenarios": arguments.scenarios, "days": DAYS, "accounts": found,
@@ -192,13 +197,14 @@ def _check(found: Sides, pairs: Mapping[float, dict[str, Row]]) -> None:
         assert abs(sides["gaussian"]["scan"] / want - 1) < 1e-9, (sides["gaussian"]["scan"], want)
 
 
-def _row(sides: Mapping[str, Row]) -> list[str]:
-    normal, fat = (sides[model] for model in MODELS)
-    beyond = fat["expected_shortfall_beyond"]
+def _row(sides: Mapping[str, Row], model: str) -> list[str]:
+    """`model`: of the expected shortfall beyond the margin, in margins; "": it has none."""
+    normal, fat = sides[NORMAL], sides[FAT]
+    beyond = sides[model]["expected_shortfall_beyond"] if model else None
     return [
         "-" if normal["ratio"] is None else f"{normal['ratio']:.2f}",
         *(f"{100 * row['exceed_probability']:.2f} %" for row in (normal, fat)),
-        f"{beyond / fat['scan']:.2f}" if beyond is not None and fat["scan"] > 0 else "-",
+        f"{beyond / normal['scan']:.2f}" if beyond is not None and normal["scan"] > 0 else "-",
     ]
 
 

@@ -1,20 +1,22 @@
 """What a run worked on, as files for another engine: book and market in the forms that mcvar reads, and risk arrays.
 
-=================== ======================================================================================
-`instruments.csv`   what somebody holds, with the columns that were brought
-`positions.csv`     as they were brought
-`accounts.csv`      as they were brought, where there are any
-`factors.csv`       the market as it was resolved: every level and volatility
-`correlation.csv`   the matrix that was used
-`history.csv`       where the market has one
-`risk_arrays.csv`   of the grid
-`about.json`        its points, and what the arrays were made of (`mcvar.io.scan.about`)
-`commodities.csv`   and `tiers.csv, spreads.csv, delivery.csv`: of grids that have parameters of SPAN
-`risk_arrays.spn`   arrays and parameters as XML, of such grids of sixteen points, where the format has a place
-                    for all contracts
-=================== ======================================================================================
+==================== =========================================================================================
+`instruments.csv`    what somebody holds, and all futures and perpetuals, with the columns that were brought
+`positions.csv`      as they were brought
+`accounts.csv`       as they were brought, where there are any
+`factors.csv`        the market as it was resolved: every level and volatility
+`correlation.csv`    the matrix that was used
+`history.csv`        where the market has one
+`risk_arrays.csv`    of the grid
+`about.json`         its points, what the arrays were made of, and commands (`mcvar.io.scan.about`)
+`scan/exported.yaml` the grid as the run resolved it, where the arrays are mcvar's own
+`commodities.csv`    and `tiers.csv, spreads.csv, delivery.csv`: of grids that have parameters of SPAN
+`risk_arrays.spn`    arrays and parameters as XML, of such grids of sixteen points, where the format has a place
+                     for all contracts
+==================== =========================================================================================
 
-Numbers have all their bits: the command in `about.json`, typed in the folder, gives the run's VaR again, to the bit.
+Numbers have all their bits: `command` in `about.json`, typed in the folder, gives the run's VaR again, to the bit, and
+`margins_command` its margins. Futures that nobody holds are kept, since the listed ones say what a delta is on.
 """
 
 from __future__ import annotations
@@ -35,10 +37,12 @@ from mcvar import config as c
 from mcvar.build import Inputs
 from mcvar.columns import Columns
 from mcvar.errors import SHOWN, InputError
+from mcvar.instruments import Kind
 from mcvar.io.contracts import Contracts, described
 from mcvar.io.market_tables import correlation_table, factor_table, history_table
 from mcvar.io.scan.about import about_text
 from mcvar.io.scan.file import Stated
+from mcvar.io.scan.grid_file import NAME
 from mcvar.io.scan.tables import tables_to_write
 from mcvar.io.spn.terms import check_terms
 from mcvar.io.spn.write import write_spn
@@ -56,9 +60,10 @@ _SETTINGS = (*_GROUPS, "horizon", "measure", "pricing")  # that VaR depends on
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./%+-]*")
 _WORDS = {"true", "false", "null", "nan", "inf"}  # what the command line would not take for text
 _OWN = (
-    "this grid is none of SPAN and has no parameters: there is no commodities.csv and no .spn, and "
-    "mcvar.io.scan.tables.read_risk_arrays reads the arrays alone"
+    "this grid is none of SPAN and has no parameters: there is no commodities.csv and no .spn; ranges and settings are "
+    "in scan/exported.yaml, and mcvar.io.scan.tables.read_risk_arrays reads the arrays alone"
 )
+_LINEAR = (Kind.future.name, Kind.perpetual.name)
 
 
 def export_files(
@@ -71,6 +76,7 @@ def export_files(
     stated: Stated,
     lookahead: float,
     contracts: Contracts | None = None,
+    scan: str = "",
 ) -> Files:
     """The files of an export, each by its name in the run folder, with the function that writes it to a path.
 
@@ -91,17 +97,38 @@ def export_files(
         Years that pass until the prices of the scenarios, of arrays without parameters; else these have them.
     contracts : Contracts, optional
         [I], of arrays from a file; else the book's instruments are described.
+    scan : str
+        Of mcvar's own arrays, the content of `scan/exported.yaml`: see `mcvar.io.scan.grid_file.grid_text`.
 
     Raises
     ------
     InputError
         Names and numbers that could not be read back: see `mcvar.io.scan.tables.check_writable`.
+
+    Examples
+    --------
+    >>> from mcvar import build
+    >>> from mcvar.scan.parameters import Commodity
+    >>> given = build.inputs(c.Config(book=c.SampleBook(accounts=1)))
+    >>> name = given.book.instruments.name
+    >>> flat = RiskArrays(name, ("X",), np.zeros(len(name), dtype=np.int64), ("USD",) * len(name),
+    ...     np.zeros((len(name), 16)), np.ones(len(name)), np.zeros(len(name)), np.zeros(len(name), dtype=bool),
+    ...     ("",) * len(name))
+    >>> files = export_files(c.Config(), given, flat, SPAN16, Parameters((Commodity("X", "USD", 5.0),)),
+    ...     stated=stated_of(given.market, days=1.0), lookahead=0.0)
+    >>> [name.partition("/")[2] for name in files][-6:-1]
+    ['risk_arrays.csv', 'commodities.csv', 'tiers.csv', 'spreads.csv', 'delivery.csv']
     """
     market, tables = given.market, _held(given)
     tables |= {"factors": factor_table(market), "correlation": correlation_table(market)}
     if market.history is not None:
         tables["history"] = history_table(market.history)
-    command = shlex.join(["mcvar", *_market(config, market, tables), *_book(tables), *overrides(config), "job=var"])
+    settings = [*_market(config, market, tables), *_book(tables), *overrides(config)]
+    command = shlex.join(["mcvar", *settings, "job=var"])
+    if parameters is None:
+        again = shlex.join(["mcvar", "--config-dir", ".", *settings, f"scan={NAME}", "job=scan"]) if scan else ""
+    else:
+        again = shlex.join(["mcvar", *settings, "scan.file=.", "job=scan"])
     tables |= tables_to_write(arrays, parameters)
     notes = [] if parameters is not None else [_OWN]
     files: Files = {f"{name}.csv": partial(write_table, table=table) for name, table in tables.items()}
@@ -120,8 +147,11 @@ def export_files(
     if parameters is not None:
         ahead = {each.lookahead for each in parameters.commodities}
         lookahead = ahead.pop() if len(ahead) == 1 else np.nan
-    about = about_text(grid, stated, lookahead, version=__version__, command=command, tie=tie, notes=notes)
-    files["about.json"] = partial(Path.write_text, data=about, encoding="utf-8")
+    about = about_text(
+        grid, stated, lookahead, version=__version__, command=command, margins_command=again, tie=tie, notes=notes
+    )
+    texts = {"about.json": about, **({f"scan/{NAME}.yaml": scan} if scan else {})}
+    files |= {name: partial(Path.write_text, data=text, encoding="utf-8") for name, text in texts.items()}
     return {f"{FOLDER}/{name}": write for name, write in files.items()}
 
 
@@ -165,9 +195,10 @@ def overrides(config: c.Config) -> list[str]:
 
 
 def _held(given: Inputs) -> dict[str, Columns]:
-    """The book as it was brought, less the instruments that nobody holds."""
-    known = set(given.book.instruments.name)
-    keep = {"instruments": np.array([name in known for name in given.tables["instruments"].texts("instrument")])}
+    """The book as it was brought, less what nobody holds of instruments that are no futures or perpetuals."""
+    known, listed = set(given.book.instruments.name), given.tables["instruments"]
+    rows = zip(listed.texts("instrument"), listed.texts("kind"), strict=True)
+    keep = {"instruments": np.array([name in known or kind in _LINEAR for name, kind in rows])}
     return {name: _plain(table, keep.get(name)) for name, table in given.tables.items()}
 
 

@@ -33,7 +33,7 @@ RESULT_FILES = (
         for name in (
             "instruments.csv", "positions.csv", "accounts.csv", "factors.csv", "correlation.csv", "history.csv",
             "risk_arrays.csv", "commodities.csv", "tiers.csv", "spreads.csv", "delivery.csv", "risk_arrays.spn",
-            "about.json",
+            "about.json", "scan/exported.yaml",
         )
     ),
     "composed.yaml", "run.json",
@@ -151,7 +151,7 @@ def write_run(folder: Path, files: Mapping[str, Callable[[Path], object]], recor
     scratch = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
     try:
         for name, write in files.items():
-            (scratch / name).parent.mkdir(exist_ok=True)
+            (scratch / name).parent.mkdir(parents=True, exist_ok=True)
             write(scratch / name)
         (scratch / "run.json").write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
         read = {Path(path).resolve() for path in record.get("inputs", {})}
@@ -159,7 +159,7 @@ def write_run(folder: Path, files: Mapping[str, Callable[[Path], object]], recor
             if (folder / name).resolve() not in read:  # such as what an earlier run exported there
                 (folder / name).unlink(missing_ok=True)
         for name in [*files, "run.json"]:
-            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (scratch / name).replace(folder / name)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from mcvar.io.contracts import Contract, Contracts
+from mcvar.io.scan.tables import tables_to_write
+from mcvar.io.table_write import write_table
 from mcvar.scan.arrays import RiskArrays
 from mcvar.scan.parameters import Commodity, Delivery, Leg, Parameters, Spread, Tier
 
@@ -46,6 +50,7 @@ def random(seed: int, points: int = 16, size: int = 40) -> tuple[RiskArrays, Par
             covered=float(draw.random()), lookahead=float(draw.random()) / 100, tiers=tiers[:3], spreads=within(name),
             delivery=(Delivery("202603", float(draw.random()), 0.0), Delivery("20260415", 0.0, 1 / 3)),
             short_option_minimum=float(draw.random()) * 50, short_netted=c == 0,
+            delta_unit=(0.1 + 0.2, np.nan, 1000.0)[c],
         )
         for c, name in enumerate(commodities)
     ]  # fmt: skip
@@ -68,6 +73,13 @@ def terms(arrays: RiskArrays) -> Contracts:
         else:
             found.append(Contract("EX", product, ("FUT", "PHY", "CMB")[i % 3], arrays.month[i]))
     return Contracts.of(found)
+
+
+def write(folder: Path, arrays: RiskArrays, parameters: Parameters) -> list[Path]:
+    """The tables in a folder, as an export writes them."""
+    tables = tables_to_write(arrays, parameters)
+    folder.mkdir(exist_ok=True)
+    return [write_table(folder / f"{name}.csv", table) for name, table in tables.items()]
 
 
 def same(one: RiskArrays, two: RiskArrays) -> None:

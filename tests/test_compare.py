@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import log
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from oracle import many
 from scipy import sparse, stats
 
@@ -24,6 +26,7 @@ from mcvar.scan.comparison.groups import summarised
 from mcvar.scan.comparison.intervals import clopper_pearson, spearman
 from mcvar.scan.comparison.ranges import sensitivity
 
+Floats = NDArray[np.float64]
 N = 1_000
 
 
@@ -79,6 +82,26 @@ def test_a_lower_end_that_is_not_positive_leaves_the_ratio_without_an_upper_one(
     assert found.ratio[0] == 1.2
     assert found.ratio_low[0] == 0.4
     assert np.isnan(found.ratio_high[0])
+
+
+def test_the_interval_of_a_negative_ratio_is_the_right_way_round() -> None:
+    var = estimate("var", [100.0, 5.0], 10.0)
+    found = compare(
+        Scans.of("x", np.array([-50.0, -50.0])), var, estimate("es", [120.0, 7.0], 1.0), scenarios=N,
+        count=np.array([3, 3]), excess=np.ones(2), worst=np.full(2, 7.0),
+    )  # fmt: skip
+    np.testing.assert_allclose(found.ratio, [-0.5, -10.0])
+    np.testing.assert_allclose(found.ratio_low, [-50 / 90, np.nan])  # VaR of the second: -5 .. 15
+    np.testing.assert_allclose(found.ratio_high, [-50 / 110, -50 / 15])
+
+
+def test_the_order_of_accounts_and_what_is_said_of_them(compared: Compared) -> None:
+    assert compared.order.tolist() == [0, 1, 3, 2, 4]
+    said = [compared.verdict(r) for r in range(5)]
+    assert said == ["below VaR", "within error", "above VaR", "within error", ""]
+    tied = replace(compared, exceed_probability=np.zeros(5))
+    assert tied.order.tolist() == [0, 1, 2, 3, 4]
+    assert replace(tied, ratio=np.array([3.0, 1.0, np.nan, 2.0, 0.5])).order.tolist() == [4, 1, 3, 0, 2]
 
 
 def test_one_sided_intervals_leave_open_what_they_do_not_tell() -> None:
@@ -244,8 +267,8 @@ def test_ranges_are_solved_for_every_kind() -> None:
 
 
 def test_where_there_is_no_such_range_it_is_said() -> None:
-    def found(f: object, chance: object) -> str:
-        return sensitivity("x", f, chance, ["", ""], 0.99)[0].reason  # type: ignore[arg-type]
+    def found(f: Callable[[float, float], Floats], chance: Callable[[Floats], Floats]) -> str:
+        return sensitivity("x", f, chance, ["", ""], 0.99)[0].reason
 
     def exponential(t: np.ndarray) -> np.ndarray:
         return np.exp(-t)
@@ -279,6 +302,9 @@ def test_margins_from_elsewhere() -> None:
     np.testing.assert_array_equal(scans.scan, [2.5, np.nan])
     assert "1 accounts have a requirement of 0" in said
     assert x.scans()[1] == "x: no horizon_days are given, and its margins are taken to be of the run's horizon"
+    scans, said = y.scans(np.array([-9.5, 3.0]))
+    assert scans.scan[0] == -5.5
+    assert "1 accounts have a margin before net option value that is negative, and so is its ratio" in said
     with pytest.raises(SettingError, match="the margins of y are requirements"):
         y.scans()
     assert read_margins(csv(account=["a"], margin=[1.0]), ["a"])[0].engine == "external"

@@ -142,13 +142,16 @@ def test_the_page_says_what_was_compared_and_found(report: ComparisonReport) -> 
     page = comparison_page(report)
     title = re.search(r"<title>(.*?)</title>", page)
     assert title
-    assert unescape(title[1]) == "Scan margins beside Monte Carlo: span16 of a book of <28>, 2018-12-28"
+    assert unescape(title[1]) == "Margins beside Monte Carlo: span16 of a book of <28>, 2018-12-28"
     found, text = report.comparisons[0], unescape(re.sub(r"<[^>]*>", "", page))
     group = found.groups[0]
     assert f"margin is below VaR by more than its error for {group.under} accounts" in text
     assert page.count("<tr>") == 8 + 8 + 28 + 3  # kinds, ranges, accounts, and their heads
     for name in report.account[1:]:
         assert name in text
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", page)
+    assert {"margin, USD", "margin is", "margin / VaR", "margin nets"} <= set(heads)
+    assert [head for head in heads if "scan" in head] == ["price scan range", "volatility scan range"]
 
 
 def test_pictures_place_what_they_say(report: ComparisonReport) -> None:

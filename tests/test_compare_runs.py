@@ -21,7 +21,7 @@ from scipy.stats import norm
 from mcvar import config as c
 from mcvar.book import Book
 from mcvar.engines import EngineChoice, Launcher, Reference
-from mcvar.errors import SettingError
+from mcvar.errors import CapacityError, SettingError
 from mcvar.jobs import var
 from mcvar.jobs.alone import alone_var
 from mcvar.jobs.compare import Simulation, compare_all, losses, option_value
@@ -32,7 +32,7 @@ from mcvar.pages.page import number
 from mcvar.render.comparison import show_comparison
 from mcvar.reports.comparison import ComparisonReport, compare_run, telling
 from mcvar.sampling import Quasi
-from mcvar.scan.comparison.compare import Basis, Scans
+from mcvar.scan.comparison.compare import Scans
 from mcvar.scenarios import Simulated
 
 COUNT = 4_096
@@ -104,6 +104,17 @@ def test_positions_alone(sample: tuple[Simulation, dict[str, Any], float], repor
     np.testing.assert_allclose(alone[:3], want, rtol=1e-9)
     group = report.comparisons[0].groups[0]
     assert group.netting_var == pytest.approx(alone.sum() / group.var)
+
+
+def test_positions_alone_take_no_more_memory_than_the_run(
+    sample: tuple[Simulation, dict[str, Any], float],
+) -> None:
+    run = sample[0]
+    whole = alone_var(run, 0.99)
+    few = replace(run, plan=replace(run.plan, budget=run.plan.fixed + 20_000_000))  # some rows at once
+    np.testing.assert_allclose(alone_var(few, 0.99), whole, rtol=1e-12)
+    with pytest.raises(CapacityError, match=r"0\.001 GB may be used"):
+        alone_var(replace(run, plan=replace(run.plan, budget=1_000_000)), 0.99)
 
 
 def test_ranges_are_those_of_the_engine(
@@ -272,6 +283,15 @@ def test_accounts_in_their_own_currency_and_the_kernels(
     assert [group.kind for group in found.groups] == ["*", "k", "l"]
 
 
+def test_the_page_quotes_the_kept_tables() -> None:
+    root = Path(__file__).parents[1]
+    kept = (root / "benchmarks" / "results" / "comparison.md").read_text().strip().split("\n\n")
+    page = (root / "docs" / "comparison.md").read_text()
+    assert len(kept) == 4  # a table and a sentence of each book
+    for part in kept:
+        assert part in page
+
+
 def test_net_option_value(every_market: Market, make_book: Callable[..., Book]) -> None:
     terms = {
         "kind": "option",
@@ -294,4 +314,3 @@ def test_net_option_value(every_market: Market, make_book: Callable[..., Book]) 
     d1 += np.log(forward / 100) / (0.4 * sqrt(0.3))
     call = np.exp(-rate * 0.3) * (forward * norm.cdf(d1) - 100 * norm.cdf(d1 - 0.4 * sqrt(0.3)))
     np.testing.assert_allclose(value, [2 * call, -call / 1.1], rtol=2e-3)
-    assert Basis(YEARS, YEARS, ("USD",)).currency == ("USD",)

@@ -12,8 +12,8 @@ from scipy.stats import norm
 
 from mcvar.book import Book
 from mcvar.engines import Device, Launcher, Reference
-from mcvar.errors import CapacityError, SettingError
-from mcvar.jobs.exceed import Exceedances, exceedances, probabilities
+from mcvar.errors import SettingError
+from mcvar.jobs.exceed import Exceedances, exceedances
 from mcvar.market import Market
 from mcvar.models import Gaussian
 from mcvar.precision import Precision
@@ -83,35 +83,7 @@ def test_counts_sums_and_worst_are_those_of_all_losses(
     assert np.isnan(found.probability[0, 1])
     assert found.count[0, 1] == 0
     assert (found.count[:, -2:] == 0).all()
-    assert np.isnan(found.shortfall[:, -1]).all()
-    assert (found.worst_shortfall[:, -1] == 0).all()
-    row = 1
-    beyond = start + np.flatnonzero(loss[row] > threshold[row, 2])
-    assert set(found.which(row, 2)) == set(beyond)
-    assert found.which(row, 2)[0] == start + loss[row].argmax()
-
-
-@pytest.mark.parametrize(("place", "how"), PLACES)
-def test_pieces_merge_into_the_whole(
-    every_market: Market, book: Book, launcher: MakeLauncher, place: str, how: dict[str, Any]
-) -> None:
-    stop = 2_048 if place == "emulated" else 5_000
-    made = make(every_market, book, launcher, place, how, law(every_market))
-    threshold = np.quantile(0.0 - made.pnl(0, 1_000), 0.9, axis=1)
-    whole = exceedances(made, threshold, 0, stop, keep=5)
-    parts = [
-        exceedances(made, threshold, a, b, keep=5) for a, b in ((1_024, 2_048), (0, 1_024), (2_048, stop)) if a < b
-    ]
-    merged = parts[0]
-    for part in parts[1:]:
-        merged = merged.merge(part)
-    assert merged.scenarios == whole.scenarios
-    assert np.array_equal(merged.count, whole.count)
-    np.testing.assert_allclose(merged.excess, whole.excess, rtol=1e-12)
-    assert np.array_equal(merged.tail.loss, whole.tail.loss)
-    assert np.array_equal(merged.tail.scenario, whole.tail.scenario)
-    with pytest.raises(SettingError, match="different thresholds"):
-        whole.merge(exceedances(made, threshold + 1, 0, 1_024))
+    assert found.tail.scenario[1, 0] == start + loss[1].argmax()
 
 
 def test_workers_and_chunks_change_no_bit(every_market: Market, book: Book) -> None:
@@ -152,8 +124,6 @@ def test_a_normal_loss_exceeds_as_often_and_by_as_much_as_it_should(
     assert abs(found.probability[0, 0] - p) <= 4 * sqrt(p * (1 - p) / count)
     expected = sd * (norm.pdf(2.0) - 2.0 * p)  # E max(L - t, 0)
     assert abs(found.excess[0, 0] / count - expected) <= 4 * sd * sqrt(p / count)
-    of = probabilities(made, 0, count)
-    assert np.array_equal(of(found.threshold), found.probability)
 
 
 def test_what_is_refused(every_market: Market, book: Book) -> None:
@@ -164,8 +134,3 @@ def test_what_is_refused(every_market: Market, book: Book) -> None:
         exceedances(made, np.where(np.arange(7) == 1, -np.inf, 0.0), 0, 10)
     with pytest.raises(SettingError, match="keep is 0"):
         exceedances(made, np.zeros(7), 0, 10, keep=0)
-    with pytest.raises(CapacityError, match="look with keep="):
-        exceedances(made, np.full(7, -1e12), 0, 10).which(0)
-    told: list[int] = []
-    exceedances(made, np.zeros(7), 0, 3_000, chunk=1_024, progress=told.append)
-    assert sum(told) == 3_000

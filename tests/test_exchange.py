@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,10 @@ from mcvar.io import deribit_tables
 from mcvar.io.deribit import read_snapshot
 from mcvar.market import Market, build, read_factors
 from mcvar.scan.exchange.contingency import RULES
+from mcvar.scan.exchange.expiries import expiries
+from mcvar.scan.exchange.explain import terms
 from mcvar.scan.exchange.grid import Discounts, Reduction, Skew, VolatilityRange
-from mcvar.scan.exchange.margins import ScanMargins, expiries, margins
+from mcvar.scan.exchange.margins import ScanMargins, margins
 from mcvar.scan.exchange.price import price_exchange
 from mcvar.scan.grid import SPAN16
 from mcvar.scan.per import Per
@@ -55,6 +59,12 @@ def scan(config: ScanConfig, market: Market, book: Book) -> tuple[Scan, Contract
     made = build_scan(config, market, book.instruments, names, variance=DAY, decay=DAY)
     contracts = price_exchange(market, book, names, made.exchange, NUMPY)
     return made, contracts, margins(contracts, made.exchange, book.quantity)
+
+
+def arithmetic(written: str) -> float:
+    """What `1,000 x max(0.01, 0.1 x 0.5)` comes to."""
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", written).replace(" x ", " * ")
+    return float(eval(plain, {"__builtins__": {}}, {"max": max, "min": min}))
 
 
 def moves(name: str) -> list[tuple[float, int, float]]:
@@ -153,11 +163,11 @@ def test_every_file_is_an_option(name: str, make_market: Callable[..., Market], 
     names = commodity_names(market, book.instruments)
     made = build_scan(config, market, book.instruments, names, variance=DAY, decay=DAY)
     if name == "span16":
-        assert made.parameters is not None
-        assert made.parameters.commodities[0].price_range == made.exchange.price_range("BTC")
+        assert made.exchange.parameters is not None
+        assert made.exchange.parameters.commodities[0].price_range == made.exchange.price_range("BTC")
         assert len(made.notes) == 1
         by_table = price_exchange(market, book, names, made.exchange, NUMPY).arrays
-        by_span = risk_arrays(market, book, names, made.parameters, NUMPY).arrays
+        by_span = risk_arrays(market, book, names, made.exchange.parameters, NUMPY).arrays
         np.testing.assert_allclose(by_table.loss, by_span.loss, rtol=1e-12)
         with pytest.raises(SettingError, match="the SPAN algorithm"):
             margins(price_exchange(market, book, names, made.exchange, NUMPY), made.exchange, book.quantity)
@@ -591,9 +601,23 @@ def test_contingencies_by_loops(small: tuple[Market, Book]) -> None:
                     sums["short_options"][r] += max(-number, 0.0) * (0.01 * spot[c] + 0.5)
     for name, expected in sums.items():
         np.testing.assert_allclose(found.contingency[name], expected, rtol=1e-5, err_msg=name)
+    made, _, _ = scan(grid_of("worst", contingencies=rules), market, book)
+    for rule in made.exchange.rules:  # and what is shown of them comes to the same, by the arithmetic that is written
+        for r in range(len(held)):
+            shown = [each for c in range(2) for each in terms(rule, contracts, book.quantity[[r]], c)]
+            total = sum(arithmetic(each.partition(": ")[2]) for each in shown)
+            np.testing.assert_allclose(total, found.contingency[rule.name][r], rtol=1e-5, atol=1e-9, err_msg=rule.name)
     added = sum(found.contingency.values())
     np.testing.assert_allclose(found.initial, found.scan + added + found.contingency["short_options"])
     np.testing.assert_allclose(found.maintenance, 0.8 * found.scan + added - found.contingency["delta_shock"])
+
+
+def test_rules_say_what_their_settings_are() -> None:
+    for name, rule in RULES.items():
+        told = inspect.signature(rule.charge).parameters.values()
+        assert [p.name for p in told if p.kind is p.KEYWORD_ONLY] == list(rule.settings), name
+        defaults = {p.name: p.default for p in told if p.default is not p.empty}
+        assert all(rule.settings[key] is bool for key, value in defaults.items() if isinstance(value, bool)), name
 
 
 def test_multiples_of_ranges(small: tuple[Market, Book]) -> None:
@@ -621,8 +645,7 @@ def test_deltas_of_contracts_are_plain(small: tuple[Market, Book]) -> None:
         d = math.log(forward / i.strike[n]) / s + s / 2
         expected = 2.0 * i.sign[n] * float(ndtr(i.sign[n] * d)) * math.exp(-0.04 * i.years[n])
         assert contracts.units[n] == pytest.approx(expected, rel=1e-5)
-        unit = 5.0 if i.underlying[n] == 0 else 1.0
-        assert contracts.arrays.delta[n] == pytest.approx(expected / unit, rel=1e-5)
+        assert contracts.arrays.delta[n] == pytest.approx(expected, rel=1e-5)  # in units of the underlying
 
 
 def test_floors_are_by_class_or_by_account(small: tuple[Market, Book]) -> None:

@@ -21,7 +21,7 @@ import test_spn
 from mcvar.errors import InputError, McvarError, SettingError
 from mcvar.io.scan.about import about_text, read_about
 from mcvar.io.scan.file import Stated
-from mcvar.io.scan.tables import read_scan_tables, write_scan_tables
+from mcvar.io.scan.tables import read_scan_tables
 from mcvar.io.scan_read import read_scan
 from mcvar.io.spn.write import write_spn
 from mcvar.io.tables import read_table
@@ -62,7 +62,7 @@ def test_files_are_known_by_their_endings(tmp_path: Path, name: str, packed: boo
 
 def test_a_folder_names_every_table_that_was_read(tmp_path: Path) -> None:
     arrays, parameters = scan_books.random(0)
-    written = write_scan_tables(tmp_path, arrays, parameters)
+    written = scan_books.write(tmp_path, arrays, parameters)
     assert [path.name for path in written] == [
         "risk_arrays.csv", "commodities.csv", "tiers.csv", "spreads.csv", "delivery.csv"
     ]  # fmt: skip
@@ -208,7 +208,7 @@ def test_an_unknown_look_ahead_survives_every_form(tmp_path: Path) -> None:
     arrays, parameters = scan_books.random(3)
     first = replace(parameters.commodities[0], lookahead=math.nan)
     parameters = replace(parameters, commodities=(first, *parameters.commodities[1:]))
-    write_scan_tables(tmp_path, arrays, parameters)
+    scan_books.write(tmp_path, arrays, parameters)
     file = write_spn(tmp_path / "f.spn", arrays, parameters, date="20260102", contracts=scan_books.terms(arrays))
     for path in (tmp_path, file):
         assert repr(read_scan(path, tie=parameters.tie)[0].parameters) == repr(parameters)

@@ -67,6 +67,17 @@ def column(name: str, table: str) -> dict[str, Any]:
     return dict(zip(found["account"].to_pylist(), found[name].to_pylist(), strict=True))
 
 
+def check(line: str) -> bool:
+    """Whether a line of a breakdown is arithmetic, which must then be right; names behind numbers are no part of it."""
+    left, _, right = line.rpartition(" = ")
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", re.sub(r"(?<=\d) [a-z_]{4,}", "", left)).replace(" x ", " * ")
+    found = re.search(r"(?:^|  |: )([-+*/().,\d|max ]+)$", re.sub(r"\|(.*)\|", r"max(\1, -(\1))", plain))
+    if not found or not found[1].strip():
+        return False
+    assert eval(found[1].strip()) == pytest.approx(float(right.replace(",", "")), rel=1e-5, abs=1e-2), line
+    return True
+
+
 @pytest.mark.parametrize("grid", ["deribit", "derive", "paradex", "tims"])
 def test_the_grids_of_exchanges(grid: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ["book.positions=coins.csv", f"scan={grid}", "horizon.decay=false"]
@@ -78,7 +89,10 @@ def test_the_grids_of_exchanges(grid: str, folder: Path, monkeypatch: pytest.Mon
     assert mcvar(monkeypatch, *asked, "job=scan", "job.accounts=[strangle]") == 0
     alone = column("requirement", "margins")
     np.testing.assert_allclose([alone[name] for name in risk], list(risk.values()), rtol=1e-12)
-    assert Path("out/breakdown.txt").read_text().startswith("strangle, amounts in USD\nBTC\n")
+    said = Path("out/breakdown.txt").read_text()
+    assert said.startswith("strangle, amounts in USD\nBTC\n")
+    checked = [line for line in said.splitlines() if " = " in line and "of point" not in line]
+    assert sum(check(line) for line in checked) >= (5 if grid == "derive" else 2)  # both margins, and its expiries
     assert not Path("out/comparison.parquet").exists()
     assert json.loads(Path("out/run.json").read_text())["scan"]["name"] == grid
 
@@ -138,7 +152,9 @@ def test_spreads_and_credits_for_arrays_of_ones_own(folder: Path, monkeypatch: p
     (folder / "index.csv").write_text("account,instrument,quantity\npair,CME:ES:FUT:202603,2\npair,BTC-PERP,-60000\n")
     tables = folder / "tables"
     tables.mkdir()
-    (tables / "commodities.csv").write_text("commodity,currency,price_range\nES,USD,0.05\nBTC,BTC,0.10\n")
+    (tables / "commodities.csv").write_text(
+        "commodity,currency,price_range,relative\nES,USD,0.05,true\nBTC,BTC,0.10,true\n"
+    )
     (tables / "tiers.csv").write_text("commodity,tier,first,last\n")
     (tables / "spreads.csv").write_text(
         "spread,kind,priority,charge,commodity,tier,ratio,side,credit\n"

@@ -16,20 +16,22 @@ from scipy import sparse
 from mcvar.book import Book
 from mcvar.build import inputs
 from mcvar.building.scan.build import Scan, build_scan
+from mcvar.columns import Columns
 from mcvar.config import Config, SampleBook
 from mcvar.engines import choose
 from mcvar.errors import InputError, SettingError
 from mcvar.instruments import Instruments
 from mcvar.io.tables import digest
 from mcvar.market import Market
-from mcvar.scan.exchange.margins import Exchange
 from mcvar.scan.exchange.price import price_exchange
+from mcvar.scan.exchange.system import Exchange
 from mcvar.scan.pricing.contracts import Contracts, commodity_names, months
 from mcvar.scan.span.algorithm import span
 from mcvar.scan.span.margins import Margins
 from mcvar.settings.scan import ScanConfig
 
 DAY = 1 / 365
+Sample = tuple[Market, Book, Columns | None]
 MARCH, JUNE, TECH = "SPX-2019-03-15-F", "SPX-2019-06-21-F", "NASDAQ-2019-03-15-F"
 TABLES = {
     "commodities": "commodity,currency,price_range,relative,volatility_range,relative_volatility,extreme,covered,"
@@ -51,9 +53,9 @@ tech,inter,1,,NASDAQ,0,3,B,0.6
 
 
 @pytest.fixture(scope="module")
-def sample() -> tuple[Market, Book]:
+def sample() -> Sample:
     given = inputs(Config(book=SampleBook(accounts=14)))
-    return given.market, given.book
+    return given.market, given.book, given.tables["instruments"]
 
 
 def write(folder: Path, changes: Mapping[str, str | None] | None = None) -> str:
@@ -64,17 +66,15 @@ def write(folder: Path, changes: Mapping[str, str | None] | None = None) -> str:
     return str(folder)
 
 
-def build(sample: tuple[Market, Book], folder: str, **settings: Any) -> Scan:
-    market, book = sample
+def build(sample: Sample, folder: str, **settings: Any) -> Scan:
+    market, book, table = sample
     config = ScanConfig(parameters=folder, **{"price_range": 0.08, "lookahead": 0.0, "volatility_up": 0.3, **settings})
     names = commodity_names(market, book.instruments)
-    return build_scan(config, market, book.instruments, names, variance=DAY, decay=DAY)
+    return build_scan(config, market, book.instruments, names, variance=DAY, decay=DAY, table=table)
 
 
-def margins(
-    sample: tuple[Market, Book], exchange: Exchange, *accounts: Mapping[str, float]
-) -> tuple[Contracts, Margins]:
-    market, book = sample
+def margins(sample: Sample, exchange: Exchange, *accounts: Mapping[str, float]) -> tuple[Contracts, Margins]:
+    market, book, _ = sample
     i = book.instruments
     contracts = price_exchange(market, book, commodity_names(market, i), exchange, choose("numpy"))
     held = sparse.csr_array(np.array([[account.get(name, 0.0) for name in i.name] for account in accounts]))
@@ -87,7 +87,7 @@ def growth(i: Instruments, name: str) -> float:
     return math.exp(i.carry[at] * i.years[at])
 
 
-def test_a_calendar_and_a_pair_on_the_sample_book_by_hand(sample: tuple[Market, Book], tmp_path: Path) -> None:
+def test_a_calendar_and_a_pair_on_the_sample_book_by_hand(sample: Sample, tmp_path: Path) -> None:
     """Futures of S&P 500 at 50 an index point, of NASDAQ at 20; ranges of 150 points and of 8 % of 6,584.52.
 
     calendar: 10 of March against 10 of June. A rise of 150 loses what June's forward grows by more; three of them, of
@@ -95,7 +95,7 @@ def test_a_calendar_and_a_pair_on_the_sample_book_by_hand(sample: tuple[Market, 
     pair: 4 of S&P 500 in March against -6 of NASDAQ: 2 against 3 form 2 spreads; WFPR is what one delta loses in one
         range, and the credits 0.7 and 0.6 of 4 and 6 of them. 4 deltas of March outright at 7.
     """
-    market, book = sample
+    market, book, _ = sample
     i = book.instruments
     made = build(sample, write(tmp_path / "t"))
     calendar, pair = {MARCH: 10.0, JUNE: -10.0}, {MARCH: 4.0, TECH: -6.0}
@@ -116,7 +116,7 @@ def test_a_calendar_and_a_pair_on_the_sample_book_by_hand(sample: tuple[Market, 
     assert contracts.arrays.loss[to, 15] == pytest.approx(0.35 * 2 * other, rel=1e-9)
 
 
-def test_short_options_of_one_commodity_have_a_minimum(sample: tuple[Market, Book], tmp_path: Path) -> None:
+def test_short_options_of_one_commodity_have_a_minimum(sample: Sample, tmp_path: Path) -> None:
     i = sample[1].instruments
     names = commodity_names(sample[0], i)
     cheap = next(n for n, c, sign, delta in zip(i.name, names, i.sign, i.delivery, strict=True) if sign and c == "SPX")
@@ -125,9 +125,9 @@ def test_short_options_of_one_commodity_have_a_minimum(sample: tuple[Market, Boo
     assert found.minimum[0] == 5 * 250.0
 
 
-def test_volatilities_move_by_each_commoditys_own_range(sample: tuple[Market, Book], tmp_path: Path) -> None:
+def test_volatilities_move_by_each_commoditys_own_range(sample: Sample, tmp_path: Path) -> None:
     """20 % of S&P 500's volatilities, and the configuration's 30 % of NASDAQ's."""
-    market, book = sample
+    market, book, _ = sample
     i, names = book.instruments, commodity_names(*sample_of(sample))
     contracts, _ = margins(sample, build(sample, write(tmp_path / "t")).exchange, {})
     plain = ScanConfig(price_range=0.08, lookahead=0.0, volatility_up={"SPX": 0.2, "default": 0.3})
@@ -137,11 +137,11 @@ def test_volatilities_move_by_each_commoditys_own_range(sample: tuple[Market, Bo
     np.testing.assert_allclose(contracts.arrays.loss[mine, :2], other.arrays.loss[mine, :2], rtol=1e-12)
 
 
-def sample_of(sample: tuple[Market, Book]) -> tuple[Market, Instruments]:
+def sample_of(sample: Sample) -> tuple[Market, Instruments]:
     return sample[0], sample[1].instruments
 
 
-def test_ranges_that_are_tried_out_scale_tables_too(sample: tuple[Market, Book], tmp_path: Path) -> None:
+def test_ranges_that_are_tried_out_scale_tables_too(sample: Sample, tmp_path: Path) -> None:
     made = build(sample, write(tmp_path / "t"))
     pair = {MARCH: 4.0, TECH: -6.0}
     _, one = margins(sample, made.exchange, pair)
@@ -153,12 +153,14 @@ def test_ranges_that_are_tried_out_scale_tables_too(sample: tuple[Market, Book],
     assert [c.volatility_range for c in scaled.commodities[:2]] == pytest.approx([0.6, 0.9])
 
 
-def test_blank_ranges_are_found_and_noted_alone(sample: tuple[Market, Book], tmp_path: Path) -> None:
+def test_blank_ranges_are_found_and_noted_alone(sample: Sample, tmp_path: Path) -> None:
     made = build(sample, write(tmp_path / "t"), price_range=None, volatility_up=None, lookahead=None)
-    assert [note.split(":")[0] for note in made.notes] == ["scan ranges of NASDAQ"]
+    assert [note.split(":")[0] for note in made.notes] == [
+        "scan ranges of NASDAQ", "deltas of SPX are in units of 50", "deltas of NASDAQ are in units of 20"
+    ]  # fmt: skip
     assert math.isnan(made.horizon)  # of what the others are, nobody says
-    assert made.parameters is not None
-    own = {c.name: c for c in made.parameters.commodities}
+    assert made.exchange.parameters is not None
+    own = {c.name: c for c in made.exchange.parameters.commodities}
     assert own["NASDAQ"].relative
     assert own["NASDAQ"].price_range > 0
     assert (own["SPX"].price_range, own["SPX"].relative) == (150.0, False)
@@ -167,7 +169,7 @@ def test_blank_ranges_are_found_and_noted_alone(sample: tuple[Market, Book], tmp
     assert build(sample, write(tmp_path / "t"), days=3.0).horizon == pytest.approx(3 * DAY)
 
 
-def test_tables_are_inputs(sample: tuple[Market, Book], tmp_path: Path) -> None:
+def test_tables_are_inputs(sample: Sample, tmp_path: Path) -> None:
     folder = Path(write(tmp_path / "t", {"delivery": None}))
     tiers = (folder / "tiers.csv").read_bytes()
     (folder / "tiers.csv").unlink()
@@ -189,7 +191,7 @@ def test_cash_needs_no_row(make_market: Callable[..., Market], make_book: Callab
     book = make_book(market, rows, [("A", "dollars", 1e6), ("A", "B", 1.0)])
     blank = {"tiers": None, "spreads": None, "delivery": None}
     folder = write(tmp_path / "t", {"commodities": "commodity,currency,price_range\nBTC,USD,16\n", **blank})
-    given = (market, book)
+    given = (market, book, None)
     made = build(given, folder, price_range=None)
     _, found = margins(given, made.exchange, {"dollars": 1e6, "B": 1.0})
     assert found.scan[0] == pytest.approx(16.0)
@@ -233,7 +235,7 @@ def test_cash_needs_no_row(make_market: Callable[..., Market], make_book: Callab
     ids=["missing commodities", "unknown legs", "negative ranges", "look-aheads", "extreme moves", "no commodities"],
 )  # fmt: skip
 def test_what_is_wrong_with_tables(
-    sample: tuple[Market, Book],
+    sample: Sample,
     tmp_path: Path,
     tables: dict[str, str | None],
     settings: dict[str, Any],
@@ -255,7 +257,7 @@ def test_what_is_wrong_with_tables(
     ],
 )
 def test_settings_that_tables_leave_nothing_to(
-    sample: tuple[Market, Book], tmp_path: Path, settings: dict[str, Any], said: str
+    sample: Sample, tmp_path: Path, settings: dict[str, Any], said: str
 ) -> None:
     full = "commodity,currency,price_range,volatility_range\nSPX,USD,1,0\nNASDAQ,USD,1,0\nWTI,USD,1,0\n"
     with pytest.raises(SettingError, match=said):
@@ -285,7 +287,7 @@ def test_months_are_those_of_expiry_or_of_what_is_delivered(
     assert tuple(found[row["instrument"]] for row in rows) == expected
 
 
-def test_the_grid_counts_where_it_is_not_spans(sample: tuple[Market, Book], tmp_path: Path) -> None:
+def test_the_grid_counts_where_it_is_not_spans(sample: Sample, tmp_path: Path) -> None:
     points = [[0.0, 0.0, 1.0], [1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], [4.0, 0.0, 0.2], [-4.0, 0.0, 0.2]]
     commodities = TABLES["commodities"].replace("true,3,0.3,250", "true,4,0.2,250")
     made = build(sample, write(tmp_path / "t", {"commodities": commodities}), points=points)
@@ -293,8 +295,34 @@ def test_the_grid_counts_where_it_is_not_spans(sample: tuple[Market, Book], tmp_
     one = 50 * 150 * growth(sample[1].instruments, MARCH)
     at = contracts.arrays.name.index(MARCH)
     np.testing.assert_allclose(contracts.arrays.loss[at], [0.0, -one, one, -0.8 * one, 0.8 * one], rtol=1e-9, atol=1e-7)
-    assert made.parameters is not None
-    moves = [(c.extreme, c.covered) for c in made.parameters.commodities]
+    assert made.exchange.parameters is not None
+    moves = [(c.extreme, c.covered) for c in made.exchange.parameters.commodities]
     assert moves == [(4.0, 0.2)] * 4
     sixteen = replace(made.exchange.points.grid(), price=np.zeros(5))
     assert not sixteen.is_span
+
+
+def test_a_month_in_no_tier_is_told(sample: Sample, tmp_path: Path) -> None:
+    late = TABLES["tiers"].replace("SPX,2,201904,", "SPX,2,201904,201905")
+    notes = build(sample, write(tmp_path / "t", {"tiers": late})).notes
+    assert any(note.startswith("month 201906 of SPX ('SPX-2019-06") and "in no tier" in note for note in notes)
+    assert not any("in no tier" in note for note in build(sample, write(tmp_path / "u")).notes)
+
+
+@pytest.mark.parametrize("name", ["relative", "relative_volatility"])
+def test_what_a_range_is_a_part_of_is_said_by_its_table(sample: Sample, tmp_path: Path, name: str) -> None:
+    full = "commodity,currency,price_range,volatility_range\nSPX,USD,1,0\nNASDAQ,USD,1,0\nWTI,USD,1,0\n"
+    folder = write(tmp_path / "t", {"commodities": full})
+    with pytest.raises(SettingError, match=rf"scan\.{name} is false, and scan\.parameters has the range of every"):
+        build(sample, folder, price_range=None, volatility_up=None, **{name: False})
+    assert build(sample, write(tmp_path / "u"), **{name: False}).exchange.parameters is not None
+
+
+def test_deltas_are_in_the_unit_that_the_table_says(sample: Sample, tmp_path: Path) -> None:
+    """Ten March futures of 50 against ten of June are 20 spreads of deltas on 25."""
+    head, *rest = TABLES["commodities"].splitlines()
+    said = "\n".join([head + ",delta_unit", rest[0] + ",25", *(row + "," for row in rest[1:])]) + "\n"
+    made = build(sample, write(tmp_path / "t", {"commodities": said}))
+    assert "deltas of SPX are in units of 25: spread ratios and charges are for that" in made.notes
+    _, found = margins(sample, made.exchange, {MARCH: 10.0, JUNE: -10.0})
+    assert (found.intra[0], found.delivery[0]) == pytest.approx((6000.0, 60.0), rel=1e-9)

@@ -22,6 +22,7 @@ from mcvar.scan.parameters import Commodity, Parameters
 from mcvar.scan.pricing.contracts import Contracts, commodity_names
 from mcvar.scan.pricing.ranges import default_ranges
 from mcvar.scan.pricing.risk_arrays import WEIGHTS, risk_arrays, scaled
+from mcvar.scan.pricing.units import DeltaUnit, Units, listed_units
 from mcvar.scan.span.algorithm import span
 from mcvar.shocks import moved
 
@@ -38,12 +39,18 @@ def black(forward: float, strike: float, deviation: float, sign: int) -> float:
 
 
 def priced(
-    market: Market, book: Book, choice: EngineChoice = NUMPY, *, names: Sequence[str] = (), **terms: Any
-) -> Contracts:
+    market: Market, book: Book, choice: EngineChoice = NUMPY, *, names: Sequence[str] = (), units: Units | None = None,
+    **terms: Any,
+) -> Contracts:  # fmt: skip
     """Each commodity with the same terms."""
     commodity = names or commodity_names(market, book.instruments)
     parameters = Parameters(tuple(Commodity(c, "USD", **terms) for c in dict.fromkeys(commodity)))
-    return risk_arrays(market, book, commodity, parameters, choice)
+    return risk_arrays(market, book, commodity, parameters, choice, units=units)
+
+
+def listing(rows: Sequence[dict[str, Any]]) -> Columns:
+    names = ("instrument", "kind", "underlying", "multiplier", "settlement")
+    return Columns.from_mapping("instruments", {name: [row.get(name, "") for row in rows] for name in names})
 
 
 def one_of_each(make_book: Callable[..., Book], market: Market, rows: Sequence[dict[str, Any]]) -> Book:
@@ -116,7 +123,10 @@ def test_linear_contracts_cell_by_cell(market: Market, make_book: Callable[..., 
         {"instrument": "cash", "kind": "cash", "settlement_currency": "USD"},
     ]
     book = one_of_each(make_book, market, rows)
-    found = priced(market, book, price_range=9.0, volatility_range=0.5, relative_volatility=True, lookahead=DAY).arrays
+    found = priced(
+        market, book, units=listed_units(listing(rows)), price_range=9.0, volatility_range=0.5,
+        relative_volatility=True, lookahead=DAY,
+    ).arrays  # fmt: skip
     loss = np.array([-9.0 * p * w for p, _, w in SIXTEEN])
     at = {name: n for n, name in enumerate(found.name)}
     np.testing.assert_allclose(found.loss[at["spot"]], loss, atol=1e-12)
@@ -168,7 +178,10 @@ def test_inverse_contracts_are_measured_in_coins(market: Market, make_book: Call
 def test_composite_deltas_by_hand(market: Market, make_book: Callable[..., Book]) -> None:
     future = {"instrument": "future", "kind": "future", "underlying": "A", "years": 0.5, "multiplier": 50.0}
     book = one_of_each(make_book, market, [*OPTIONS, future])
-    found = priced(market, book, price_range=0.06, relative=True, volatility_range=0.4, lookahead=DAY).arrays
+    units = {"A": DeltaUnit(50.0)}
+    found = priced(
+        market, book, units=units, price_range=0.06, relative=True, volatility_range=0.4, lookahead=DAY
+    ).arrays
     for n, terms in enumerate(OPTIONS):
         left = terms["years"] - DAY
         if left <= 0:
@@ -183,15 +196,34 @@ def test_composite_deltas_by_hand(market: Market, make_book: Callable[..., Book]
     assert found.delta[-1] == pytest.approx(1.0, abs=1e-10)
 
 
-def test_deltas_do_not_depend_on_who_holds_a_future(market: Market, make_book: Callable[..., Book]) -> None:
-    future = {"instrument": "future", "kind": "future", "underlying": "A", "years": 0.5, "multiplier": 50.0}
+def test_deltas_are_in_units_of_the_largest_future_that_is_listed(
+    market: Market, make_book: Callable[..., Book]
+) -> None:
+    """Whoever holds it or not: full-sized and mini futures are listed, and positions differ."""
+    full = {"instrument": "full", "kind": "future", "underlying": "A", "years": 0.5, "multiplier": 50.0}
+    mini = {**full, "instrument": "mini", "years": 0.1, "multiplier": 5.0}
     terms: dict[str, Any] = {"price_range": 0.06, "relative": True, "volatility_range": 0.4, "lookahead": DAY}
-    alone = priced(market, one_of_each(make_book, market, OPTIONS), **terms).arrays
-    beside = priced(market, one_of_each(make_book, market, [*OPTIONS, future]), **terms).arrays
-    np.testing.assert_allclose(alone.delta, beside.delta[:-1], rtol=1e-12)
-    mixed = [{**each, "multiplier": 10.0 * (n + 1)} for n, each in enumerate(OPTIONS)]
-    units = priced(market, one_of_each(make_book, market, mixed), **terms).arrays  # of no one size: in the underlying
-    np.testing.assert_allclose(units.delta, alone.delta * [each["multiplier"] for each in mixed], rtol=1e-9)
+    units = listed_units(listing([*OPTIONS, full, mini]))
+    one = priced(market, one_of_each(make_book, market, [*OPTIONS, mini]), units=units, **terms).arrays
+    other = priced(market, one_of_each(make_book, market, [*OPTIONS, full]), units=units, **terms).arrays
+    np.testing.assert_array_equal(one.delta[:-1], other.delta[:-1])
+    assert (one.delta[-1], other.delta[-1]) == pytest.approx((0.1, 1.0), rel=1e-9)
+    plain = priced(market, one_of_each(make_book, market, OPTIONS), **terms).arrays  # of what nothing says: of one
+    np.testing.assert_allclose(plain.delta, 50 * one.delta[:-1], rtol=1e-12)
+    said = priced(market, one_of_each(make_book, market, OPTIONS), units=units, delta_unit=20.0, **terms).arrays
+    np.testing.assert_allclose(said.delta, 2.5 * one.delta[:-1], rtol=1e-12)
+
+
+def test_units_of_inverse_futures_are_at_each_price(market: Market, make_book: Callable[..., Book]) -> None:
+    inverse = {"kind": "perpetual", "underlying": "BTC", "settlement": "inverse"}
+    rows = [{**inverse, "instrument": "ten", "multiplier": 10.0}, {**inverse, "instrument": "one"}]
+    found = priced(
+        market, one_of_each(make_book, market, rows), units=listed_units(listing(rows)), price_range=0.16,
+        relative=True,
+    ).arrays  # fmt: skip
+    assert found.delta == pytest.approx([1.0, 0.1], rel=1e-6)
+    linear = [*rows, {"instrument": "L", "kind": "perpetual", "underlying": "BTC", "multiplier": 0.1}]
+    assert listed_units(listing(linear)) == {"BTC": DeltaUnit(0.1)}
 
 
 def test_every_shock_reaches_the_same_price(market: Market, make_book: Callable[..., Book]) -> None:

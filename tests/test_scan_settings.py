@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from mcvar.book import Book
 from mcvar.building.scan.build import Scan, build_scan
+from mcvar.building.scan.names import PUBLISHED
+from mcvar.columns import Columns
 from mcvar.errors import SettingError
 from mcvar.market import Market
 from mcvar.scan.exchange.grid import Discounts, Reduction, Skew
@@ -30,9 +34,9 @@ def built(make_market: Callable[..., Market], make_book: Callable[..., Book]) ->
     )
     names = commodity_names(market, book.instruments)
 
-    def build(**settings: Any) -> Scan:
+    def build(table: Columns | None = None, **settings: Any) -> Scan:
         config = ScanConfig(**{**GRID, **settings})
-        return build_scan(config, market, book.instruments, names, variance=DAY, decay=DAY)
+        return build_scan(config, market, book.instruments, names, variance=DAY, decay=DAY, table=table)
 
     return build
 
@@ -92,7 +96,7 @@ def test_span_refuses_what_it_would_not_read(built: Callable[..., Scan], setting
 
 
 def test_span_takes_a_range_down_that_is_the_one_up(built: Callable[..., Scan]) -> None:
-    assert built(price_range_down=0.1, volatility_down=0.2).parameters is not None
+    assert built(price_range_down=0.1, volatility_down=0.2).exchange.parameters is not None
 
 
 @pytest.mark.parametrize(
@@ -129,9 +133,9 @@ def test_only_what_is_missing_is_found_and_noted(built: Callable[..., Scan]) -> 
     assert all("volatility" not in note and note.endswith("over 1 day") for note in found.notes)
     assert found.exchange.volatility.up == Per({"default": 0.2})
     assert built().notes == ()
-    with pytest.raises(SettingError) as error:
-        built(price_range=None, lookahead=0.0)
-    assert "volatility_up" not in str(error.value)
+    still = built(price_range=None, lookahead=0.0)  # of the run's own moves, however much time passes until the prices
+    assert still.notes == found.notes
+    assert still.exchange.lookahead == 0
 
 
 def test_days_that_ranges_are_of(built: Callable[..., Scan]) -> None:
@@ -139,5 +143,61 @@ def test_days_that_ranges_are_of(built: Callable[..., Scan]) -> None:
     assert math.isnan(built().horizon)
     free = {"price_range": None, "volatility_up": None}
     assert built(**free).horizon == DAY
-    assert built(**free, lookahead=3.0).horizon == pytest.approx(3 * DAY)
+    assert built(**free, lookahead=3.0).horizon == DAY
     assert math.isnan(built(**free, reduction=Reduction.worst, extended=[[0.5, 1.0, 0.2]]).horizon)
+
+
+@pytest.mark.parametrize("said", ["false", 0, None, "yes"])
+def test_switches_are_true_or_false(built: Callable[..., Scan], said: object) -> None:
+    with pytest.raises(SettingError) as error:
+        built(
+            reduction=Reduction.worst,
+            contingencies=[{"rule": "per_contract", "amount": 1.0, "floor": said, "options_only": said}],
+        )
+    assert f"contingency per_contract.floor is {said!r}: write true or false" in str(error.value)
+    assert f"contingency per_contract.options_only is {said!r}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"price_range": {"a": 5.0, "default": 1.0}},
+            "scan.price_range names 'a', which is no commodity here: do you m",
+        ),
+        ({"volatility_down": {"CL": 0.1, "default": 0.2}}, "scan.volatility_down names 'CL', which is no commodity"),
+        ({"gains": {"AA": 0.1}}, "scan.gains names 'AA', which is no commodity here: do you mean A?"),
+        (
+            {"contingencies": [{"rule": "linear", "part": {"b": 0.1, "default": 0.2}}]},
+            "contingency linear.part names 'b', which is no commodity here: do you mean B?",
+        ),
+    ],
+)
+def test_numbers_name_commodities_that_there_are(
+    built: Callable[..., Scan], settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(SettingError) as error:
+        built(reduction=Reduction.cells, **settings)
+    assert said in str(error.value)
+
+
+def test_numbers_may_name_what_is_listed_and_what_published_grids_name(built: Callable[..., Scan]) -> None:
+    listed = Columns.of("instruments", instrument=["x"], kind=["perpetual"], underlying=["CL"])
+    ranges = {"CL": 0.2, "BTC": 0.3, "default": 0.1}
+    assert built(table=listed, reduction=Reduction.worst, price_range=ranges).exchange.price_range == Per(ranges)
+    folder = Path(__file__).parents[1] / "configs" / "scan"
+    grids = [yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml")]
+    rows = [*grids, *(rule for grid in grids for rule in grid.get("contingencies") or [])]
+    per = (
+        "price_range",
+        "price_range_down",
+        "volatility_up",
+        "volatility_down",
+        "gains",
+        "least",
+        "risk",
+        "part",
+        "amount",
+    )
+    named = {name for row in rows for key in per if isinstance(row.get(key), dict) for name in row[key]}
+    assert named - {"default"} == PUBLISHED

@@ -18,7 +18,7 @@ from oracle import many
 from mcvar.columns import Columns
 from mcvar.errors import InputError, McvarError
 from mcvar.io.contracts import Contract, described, name_of, parse_name
-from mcvar.io.scan.tables import read_risk_arrays, read_scan_parameters, read_scan_tables, write_scan_tables
+from mcvar.io.scan.tables import read_risk_arrays, read_scan_parameters, read_scan_tables
 from mcvar.io.tables import read_table
 from mcvar.scan.parameters import Commodity, Delivery, Leg, Parameters, Spread, Tier
 
@@ -26,11 +26,12 @@ from mcvar.scan.parameters import Commodity, Delivery, Leg, Parameters, Spread, 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_written_reads_back_with_the_same_bits(tmp_path: Path, seed: int) -> None:
     arrays, parameters = scan_books.random(seed, points=(16, 3, 31)[seed % 3])
-    files = write_scan_tables(tmp_path / "a", arrays, parameters)
+    files = scan_books.write(tmp_path / "a", arrays, parameters)
+    assert f",{0.1 + 0.2!r}\n" in files[1].read_text()  # the delta unit of the first
     found = read_scan_tables(tmp_path / "a", tie=parameters.tie)
     scan_books.same(arrays, found.arrays)
     assert repr(found.parameters) == repr(parameters)  # repr: an unknown range is NaN
-    again = write_scan_tables(tmp_path / "b", found.arrays, found.parameters)
+    again = scan_books.write(tmp_path / "b", found.arrays, found.parameters)
     assert [file.read_bytes() for file in again] == [file.read_bytes() for file in files]
     scan_books.same(read_risk_arrays(files[0]), arrays)
     assert repr(read_scan_parameters(tmp_path / "a", tie=parameters.tie)) == repr(parameters)
@@ -38,12 +39,12 @@ def test_what_is_written_reads_back_with_the_same_bits(tmp_path: Path, seed: int
 
 def test_columns_are_the_fields_of_the_nouns(tmp_path: Path) -> None:
     arrays, parameters = scan_books.random(0)
-    heads = [file.read_text().splitlines()[0] for file in write_scan_tables(tmp_path, arrays, parameters)]
+    heads = [file.read_text().splitlines()[0] for file in scan_books.write(tmp_path, arrays, parameters)]
     points = ",".join(f"a{s + 1}" for s in range(16))
     assert heads == [
         f"instrument,commodity,currency,month,option,value,delta,{points}",
         "commodity,currency,price_range,relative,volatility_range,relative_volatility,extreme,covered,lookahead,"
-        "short_option_minimum,short_netted",
+        "short_option_minimum,short_netted,delta_unit",
         "commodity,tier,first,last",
         "spread,kind,priority,charge,commodity,tier,ratio,side,credit",
         "commodity,month,spread,outright",
@@ -120,6 +121,8 @@ def test_tables_as_people_write_them(tmp_path: Path) -> None:
         ("commodities", "10,0.3", "-10,0.3", "line 2: price_range -10 of 'X' must be a number of at least 0"),
         ("commodities", "10,0.3", "10,1.3", "line 2: covered 1.3 of 'X' must be a number between 0 and 1"),
         ("commodities", "price_range", "psr", "unknown column 'psr'"),
+        ("commodities", "covered\nX,USD,10,0.3", "delta_unit\nX,USD,10,0", "line 2: delta_unit 0 of 'X' must be above"),
+        ("commodities", "covered\nX,USD,10,0.3", "delta_unit\nX,USD,10,-5", "line 2: delta_unit -5 of 'X' must be a"),
         ("tiers", "X,2", "X,1", "line 3: tier 1 of 'X' is there twice"),
         ("tiers", "X,2", "X,2.5", "line 3: tier 2.5 of 'X' must be a whole number"),
         ("tiers", "X,2", "Q,2", "line 3: commodity 'Q' is unknown"),
@@ -133,6 +136,8 @@ def test_tables_as_people_write_them(tmp_path: Path) -> None:
         ("spreads", "Y,0,2", "Z,0,2", "line 5: commodity 'Z' is unknown"),
         ("spreads", "-1,0.5", "-1,1.5", "line 5: credit 1.5 of 't' must be a number between 0 and 1"),
         ("spreads", "-1,0.5", "x,0.5", "line 5: side 'x' of 't' must be 1 or -1"),
+        ("spreads", "-1,0.5", "-1,", "line 5: credit of 't' is missing: give the fraction that a leg saves, or 0"),
+        ("spreads", "X,1,1,A,", "X,1,1,A,0.2", "line 2: credit 0.2 of 's', which is intra: it has a charge alone"),
         ("delivery", "X,202603,1,2", "X,202603,1,-2", "line 2: outright -2 of 'X' must be a number of at least 0"),
         ("delivery", "X,202603,1,2", "X,202603,1,2\nX,202603,1,2", "line 3: month 202603 of 'X' is there twice"),
         ("delivery", "X,202603", "X,", "line 2: the delivery month of 'X' is missing"),
@@ -194,9 +199,9 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path: Path, change: dict
             column[0] = change[field]
             arrays = replace(arrays, **{field: column})
     with pytest.raises(InputError, match=said):
-        write_scan_tables(tmp_path, arrays, parameters)
+        scan_books.write(tmp_path, arrays, parameters)
     with pytest.raises(InputError, match="is unknown"):
-        write_scan_tables(tmp_path, scan_books.random(1)[0], Parameters(()))
+        scan_books.write(tmp_path, scan_books.random(1)[0], Parameters(()))
     assert list(tmp_path.iterdir()) == []
 
 

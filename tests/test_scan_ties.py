@@ -14,8 +14,9 @@ from mcvar.book import Book
 from mcvar.engines import choose
 from mcvar.market import Market
 from mcvar.scan.exchange.grid import Points, Reduction, VolatilityRange
-from mcvar.scan.exchange.margins import Exchange, margins
+from mcvar.scan.exchange.margins import margins
 from mcvar.scan.exchange.price import price_exchange
+from mcvar.scan.exchange.system import Exchange
 from mcvar.scan.grid import SPAN16
 from mcvar.scan.parameters import Commodity, Parameters
 from mcvar.scan.per import Per

@@ -121,6 +121,14 @@ def problems(folder: Path, text: str | bytes) -> list[str]:
     return list(caught.value.problems)
 
 
+def test_an_inter_commodity_spread_without_a_rate_is_refused(tmp_path: Path) -> None:
+    text = FILE.replace("<chargeMeth>W</chargeMeth><rate><r>1</r><val>0.65</val></rate>", "<chargeMeth>W</chargeMeth>")
+    said = problems(tmp_path, text)
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if "<tn>0</tn><rs>" in line]
+    assert [each.partition(":")[0] for each in said] == [f"line {n}" for n in lines]
+    assert all("is missing: give the fraction that a leg saves" in each for each in said)
+
+
 def test_every_element_of_a_file(tmp_path: Path) -> None:
     found = read(tmp_path, FILE)
     arrays = found.arrays

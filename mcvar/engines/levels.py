@@ -96,3 +96,16 @@ def ratio(price: Floats, up: int, down: int) -> Floats | float:
     """S[up] / S[down], where the index -1 stands for 1; `price` is [F] or [F, N]."""
     top = price[up] if up >= 0 else 1.0
     return top / price[down] if down >= 0 else top
+
+
+def ratios(price: Floats, pairs: NDArray[np.int64]) -> Floats:
+    """S[up] / S[down] of pairs [R, 2] of factors, where the index -1 stands for 1, [R]; `price` is [F].
+
+    Examples
+    --------
+    >>> ratios(np.array([4.0, 2.0]), np.array([[0, -1], [0, 1], [-1, 1], [-1, -1]])).tolist()
+    [4.0, 2.0, 0.5, 1.0]
+    """
+    one = np.append(price, 1.0)  # which the index -1 reads
+    up, down = np.asarray(pairs).reshape(-1, 2).T
+    return np.asarray(one[up] / one[down])

@@ -17,6 +17,7 @@ from mcvar.io.spn import fields as spn
 from mcvar.io.spn.read import read_spn
 from mcvar.io.tables import digest
 from mcvar.market import DAYS_PER_YEAR
+from mcvar.scan.times import same
 
 Kind = type[pa2.Conventions] | type[spn.Conventions]
 _READERS: dict[str, tuple[Callable[..., ScanFile], Kind]] = {
@@ -24,7 +25,6 @@ _READERS: dict[str, tuple[Callable[..., ScanFile], Kind]] = {
     ".xml": (read_spn, spn.Conventions),
 }  # fmt: skip
 _FORMS = "a folder of tables, or a file named .pa2, .spn or .xml, each plain or with .gz behind it"
-_SAME = 1e-9  # by what part two look-aheads may differ and be one
 _FEW = 5  # commodities that a message names
 
 
@@ -32,7 +32,7 @@ def read_scan(
     path: str | Path, *, tie: str = "lowest", lookahead_days: float | None = None,
     conventions: Mapping[str, object] | None = None,
 ) -> tuple[ScanFile, dict[str, str]]:  # fmt: skip
-    """Read risk arrays and parameters: the form is known by the name.
+    r"""Read risk arrays and parameters: the form is known by the name.
 
     Parameters
     ----------
@@ -60,6 +60,19 @@ def read_scan(
         look-ahead that the file contradicts.
     InputError
         What the reader refuses.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "commodities.csv").write_text("commodity,currency,price_range,lookahead\nX,USD,10,\n")
+    ...     _ = Path(folder, "risk_arrays.csv").write_text(
+    ...         "instrument,commodity,currency,month,option,value,delta,a1,a2\nF,X,USD,202603,false,,1,-10,10\n")
+    ...     found, read = read_scan(folder, lookahead_days=1.0)
+    >>> found.arrays.loss.tolist(), [Path(path).name for path in read]
+    ([[-10.0, 10.0]], ['risk_arrays.csv', 'commodities.csv'])
+    >>> found.notes[0].partition(": ")[2]
+    'taken as 1 days, by scan.lookahead'
     """
     path, said = Path(path), conventions or {}
     if path.is_dir():
@@ -122,7 +135,7 @@ def _with_lookahead(found: ScanFile, days: float | None) -> ScanFile:
     silent = [c.name for c in commodities if math.isnan(c.lookahead)]
     if days is not None:
         years = days / DAYS_PER_YEAR
-        apart = [c for c in commodities if abs(c.lookahead - years) > _SAME * max(years, c.lookahead)]
+        apart = [c for c in commodities if not (math.isnan(c.lookahead) or same(c.lookahead, years))]
         if apart:
             stated = ", ".join(f"{DAYS_PER_YEAR * c.lookahead:g} for {c.name}" for c in apart[:_FEW])
             raise SettingError(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mcvar.engines.laws import law_memory
 from mcvar.jobs import var
 from mcvar.jobs.compare import Simulation
 from mcvar.measures import Measures
@@ -19,11 +20,16 @@ Floats = NDArray[np.float64]
 _log = logging.getLogger(__name__)
 
 
-def alone_var(run: Simulation, level: float, *, memory_gb: float = 0.0) -> Floats:
+def alone_var(run: Simulation, level: float) -> Floats:
     """The sum, over the positions of each account, of the VaR that each would have alone, [accounts]; a pass.
 
     VaR is positively homogeneous: one row for a long and one for a short unit of each instrument that is held so, in
-    each currency that an account has.
+    each currency that an account has. It takes no more memory than the run was given.
+
+    Raises
+    ------
+    CapacityError
+        Not even one row fits.
     """
     book = run.book
     held = sparse.coo_array(book.quantity[: book.accounts])
@@ -53,7 +59,8 @@ def alone_var(run: Simulation, level: float, *, memory_gb: float = 0.0) -> Float
     asked = Measures((level,), 0.95)
     planned = plan(
         rows=len(unit), instruments=len(book.instruments), count=run.count, asked=asked, workers=run.plan.workers,
-        memory_gb=memory_gb, engine=run.engine, positions=len(unit), keep=1,
+        memory_gb=run.plan.budget / 1e9, engine=run.engine, positions=len(unit), keep=1,
+        state=law_memory(run.market, run.scenarios, run.decay, book.instruments),
     )  # fmt: skip
     scenarios = run.scenarios  # of which a run that stops by itself may have taken more or fewer
     if isinstance(scenarios, Simulated):

@@ -1,4 +1,4 @@
-"""Scan margins beside a finished Monte Carlo run: what takes further passes over its scenarios."""
+"""Margins beside a finished Monte Carlo run: what takes further passes over its scenarios."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from mcvar.book import Book, take_rows
 from mcvar.engines import Device, EngineChoice, Reference
-from mcvar.engines.levels import ratio
+from mcvar.engines.levels import ratios
 from mcvar.errors import SettingError
-from mcvar.instruments import Kind
 from mcvar.intervals.estimate import Estimate
 from mcvar.jobs.exceed import Exceedances, exceedances, row_bytes
 from mcvar.jobs.var import VarResult
@@ -25,15 +24,15 @@ from mcvar.sampling import Plain
 from mcvar.scan.comparison.compare import Compared, Scans, compare
 from mcvar.scan.comparison.groups import Group, summarised
 from mcvar.scan.comparison.ranges import Solution, sensitivity
+from mcvar.scan.pricing.contracts import optional
 from mcvar.scenarios import Explicit, Scenarios, Simulated
 from mcvar.tail import Tail
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-ScanOf = Callable[[float, float], Floats]  # multiples of the price and volatility ranges -> scan margins [R]
+ScanOf = Callable[[float, float], Floats]  # multiples of the price and volatility ranges -> risk components [R]
 DRAWN = 200_000  # scenarios whose losses are drawn, at most
 _log = logging.getLogger(__name__)
-_OPTIONS = (Kind.option, Kind.digital, Kind.barrier, Kind.asian)
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,7 @@ class Simulation:
     @property
     def worth(self) -> Floats:
         """Units of the run's currency for one of each account's, [accounts]."""
-        pairs = self.book.convert[: self.book.accounts]
-        return np.array([float(ratio(self.market.factors.level, up, down)) for up, down in pairs])
+        return ratios(self.market.factors.level, self.book.convert[: self.book.accounts])
 
 
 @dataclass(frozen=True)
@@ -165,21 +163,19 @@ class Passes:
         self.run, self.rows = run, rows
         self._made: Reference | Device | None = None
 
-    def __call__(self, threshold: Floats, keep: int = 1) -> Exceedances:
+    def __call__(self, threshold: Floats) -> Exceedances:
         """Losses beyond thresholds [rows, M], as many rows at once as the run's plan has memory for.
 
         See `mcvar.jobs.exceed.exceedances`.
         """
         run, parts = self.run, []
-        most = (run.plan.budget - run.plan.fixed) // row_bytes(threshold.shape[1], keep)
+        most = (run.plan.budget - run.plan.fixed) // row_bytes(threshold.shape[1], 1)
         most = max(1, min(run.plan.rows, most))
         for at in range(0, len(self.rows), most):
             part = slice(at, at + most)
             made = self._engine(part)
             parts.append(
-                exceedances(
-                    made, threshold[part], 0, run.count, keep=keep, workers=run.plan.workers, chunk=run.plan.chunk
-                )
+                exceedances(made, threshold[part], 0, run.count, workers=run.plan.workers, chunk=run.plan.chunk)
             )
         return Exceedances(
             threshold,
@@ -209,10 +205,8 @@ def option_value(market: Market, book: Book) -> Floats:
     ndarray [accounts]
     """
     still = Reference(market, book, Explicit.of(np.zeros((1, len(market.factors)))), 0.0)
-    option = np.isin(book.instruments.kind, [int(kind) for kind in _OPTIONS])
-    value = book.quantity[: book.accounts] @ np.where(option, still.value_0, 0.0)
-    worth = [float(ratio(market.factors.level, up, down)) for up, down in book.convert[: book.accounts]]
-    return np.asarray(value / np.array(worth))
+    value = book.quantity[: book.accounts] @ np.where(optional(book.instruments), still.value_0, 0.0)
+    return np.asarray(value / ratios(market.factors.level, book.convert[: book.accounts]))
 
 
 def losses(run: Simulation, rows: Ints) -> Floats:

@@ -1,12 +1,11 @@
 """How often, and by how much, losses exceed given thresholds such as margins: one pass over the scenarios of an engine.
 
 A loss exceeds a threshold if it is greater. Kernels count and sum the excess where they make the P&L; the numpy engine
-does it block by block. Of each row the worst losses are kept beside. Pieces of a run merge into that of all of it.
+does it block by block. Of each row the worst losses are kept beside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil, sqrt
 from threading import Lock
@@ -17,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from mcvar.engines import Device, Reference
 from mcvar.engines.device import SHARD
 from mcvar.engines.kept import Bounds, Kept
-from mcvar.errors import CapacityError, SettingError
+from mcvar.errors import SettingError
 from mcvar.scenarios import BLOCK
-from mcvar.shards import CHUNK, Progress, chunk_for, simulate
+from mcvar.shards import CHUNK, chunk_for, simulate
 from mcvar.tail import Candidates, Collector, Tail
 
 Floats = NDArray[np.float64]
@@ -47,10 +46,8 @@ class Exceedances:
     --------
     >>> tail = Tail.of(np.array([[1.0, 5.0, 3.0]]), 0, depth=2)
     >>> found = Exceedances(np.array([[2.5]]), 3, np.array([[2]]), np.array([[3.0]]), tail)
-    >>> found.probability.round(3).tolist(), found.shortfall.tolist(), found.worst_shortfall.tolist()
-    ([[0.667]], [[1.5]], [[2.5]])
-    >>> found.which(0).tolist()
-    [1, 2]
+    >>> found.probability.round(3).tolist()
+    [[0.667]]
     """
 
     threshold: Floats
@@ -64,50 +61,6 @@ class Exceedances:
         """Part of the scenarios with a greater loss, [R, M]; NaN without a threshold."""
         return np.where(np.isnan(self.threshold), np.nan, self.count / self.scenarios)
 
-    @property
-    def shortfall(self) -> Floats:
-        """Mean excess of the losses that are greater, [R, M]; NaN where there are none."""
-        return np.where(self.count > 0, self.excess / np.maximum(self.count, 1), np.nan)
-
-    @property
-    def worst_shortfall(self) -> Floats:
-        """What the worst loss exceeds the threshold by, 0 where it does not, [R, M]; NaN without a threshold."""
-        return np.maximum(self.tail.loss[:, :1] - self.threshold, 0.0)
-
-    def which(self, row: int, column: int = 0) -> Ints:
-        """The scenarios of a row whose losses are greater, the worst first.
-
-        Raises
-        ------
-        CapacityError
-            More than were kept.
-        """
-        count, kept = int(self.count[row, column]), self.tail.loss.shape[1]
-        if count > kept:
-            raise CapacityError(
-                f"{count} losses of row {row} exceed {self.threshold[row, column]:g}, and the scenarios of the {kept} "
-                f"worst are kept: look with keep={count}"
-            )
-        return self.tail.scenario[row, :count]
-
-    def merge(self, other: Exceedances) -> Exceedances:
-        """Those of the scenarios of both, which must not overlap.
-
-        Raises
-        ------
-        SettingError
-            Other thresholds.
-        """
-        if not np.array_equal(self.threshold, other.threshold, equal_nan=True):
-            raise SettingError("losses beyond different thresholds cannot be added: count both against the same")
-        return Exceedances(
-            self.threshold,
-            self.scenarios + other.scenarios,
-            self.count + other.count,
-            self.excess + other.excess,
-            self.tail.merge(other.tail),
-        )
-
 
 def exceedances(
     made: Reference | Device,
@@ -118,7 +71,6 @@ def exceedances(
     keep: int = 1,
     workers: int = 1,
     chunk: int = CHUNK,
-    progress: Progress | None = None,
 ) -> Exceedances:
     """Count the losses of scenarios [start, stop) beyond thresholds, and sum what they exceed them by.
 
@@ -137,8 +89,6 @@ def exceedances(
         K >= 1, worst losses of each row that are kept with their scenarios.
     workers, chunk : int
         Of the numpy engine: see `mcvar.shards.simulate`.
-    progress : callable, optional
-        Called with the number of scenarios done since the last call.
 
     Raises
     ------
@@ -147,7 +97,14 @@ def exceedances(
 
     Examples
     --------
-    See `Exceedances`, and `tests/test_exceed.py`.
+    >>> from mcvar import build
+    >>> from mcvar.config import Config, SimulatedScenarios
+    >>> given = build.inputs(Config(scenarios=SimulatedScenarios(count=2_000)))
+    >>> made = Reference(given.market, given.book, given.scenarios, given.horizon.decay)
+    >>> loss = -made.pnl(0, 2_000)
+    >>> found = exceedances(made, loss[:, 7], 0, 2_000)
+    >>> bool(np.all(found.count[:, 0] == (loss > loss[:, [7]]).sum(axis=1)))
+    True
     """
     limit = np.asarray(threshold, dtype=np.float64)
     limit = limit[:, None] if limit.ndim == 1 else limit
@@ -162,11 +119,9 @@ def exceedances(
         raise SettingError(f"keep is {keep}: the worst loss of a row is kept at least")
     known = np.where(np.isnan(limit), np.inf, limit)  # what nothing exceeds
     if isinstance(made, Device):
-        return _on_device(made, limit, known, start, stop, min(keep, stop - start), progress)
+        return _on_device(made, limit, known, start, stop, min(keep, stop - start))
     counting = _Counting(made, known, start)
-    tail, _ = simulate(
-        counting, stop - start, min(keep, stop - start), start=start, workers=workers, chunk=chunk, progress=progress
-    )
+    tail, _ = simulate(counting, stop - start, min(keep, stop - start), start=start, workers=workers, chunk=chunk)
     return Exceedances(limit, stop - start, counting.count, counting.excess, tail)
 
 
@@ -204,9 +159,7 @@ def _beyond(pnl: Floats, limit: Floats) -> tuple[Ints, Floats]:
     return count, excess
 
 
-def _on_device(
-    made: Device, limit: Floats, known: Floats, start: int, stop: int, keep: int, progress: Progress | None
-) -> Exceedances:
+def _on_device(made: Device, limit: Floats, known: Floats, start: int, stop: int, keep: int) -> Exceedances:
     """In batches, each as long as all before: a window a threshold, and one for what is worse than the worst so far."""
     rows, windows = limit.shape
     room = _room(keep)
@@ -222,8 +175,6 @@ def _on_device(
         kept = Kept(made, Bounds(low, none, high, none), room, np.zeros(rows))
         for begin in range(at, end, SHARD):
             kept.screen(begin, min(begin + SHARD, end), SHARD)
-            if progress is not None:
-                progress(min(begin + SHARD, end) - begin)
         above = kept.above()
         count += above[:windows, :, 0].T.astype(np.int64)
         excess += above[:windows, :, 1].T
@@ -270,14 +221,3 @@ def row_bytes(thresholds: int, keep: int) -> int:
 def _room(keep: int) -> int:
     """For the losses of a batch worse than the `keep` worst of as many scenarios: about as many, of variance 2 keep."""
     return keep + ceil(8 * sqrt(2 * keep)) + 16
-
-
-def probabilities(
-    made: Reference | Device, start: int, stop: int, *, workers: int = 1, chunk: int = CHUNK
-) -> Callable[[Floats], Floats]:
-    """The probability of a greater loss as a function of thresholds [R, M]: each call is a pass."""
-
-    def of(threshold: Floats) -> Floats:
-        return exceedances(made, threshold, start, stop, workers=workers, chunk=chunk).probability
-
-    return of

@@ -5,8 +5,6 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-import numpy as np
-
 from mcvar.jobs.compare import DRAWN, Comparison
 from mcvar.pages.discussion import BY_CONSTRUCTION, discussion, named
 from mcvar.pages.page import NONE, name, number, page, percent, printable, share, shortened, span, table, tiles
@@ -14,6 +12,7 @@ from mcvar.pages.pictures import coverage, distribution, scatter
 from mcvar.pages.svg import short
 from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.comparison.compare import Compared
+from mcvar.scan.times import days
 
 ROWS = 300  # accounts of a table, at most
 
@@ -23,13 +22,19 @@ def comparison_page(report: ComparisonReport) -> str:
 
     Examples
     --------
-    See `tests/test_compare_page.py`.
+    >>> from dataclasses import replace
+    >>> from mcvar.config import CompareJob, Config, SampleBook, SimulatedScenarios
+    >>> from mcvar.reports.comparison_request import find_comparison
+    >>> few = Config(book=SampleBook(accounts=5), scenarios=SimulatedScenarios(count=2_000))
+    >>> page = comparison_page(find_comparison(replace(few, job=CompareJob(ranges=False, netting=False))))
+    >>> page.splitlines()[0], "<h1>Margins beside Monte Carlo: span16, 2018-12-28</h1>" in page
+    ('<!DOCTYPE html>', True)
     """
     record = report.record
     engines = [each.compared.scans.engine for each in report.comparisons]
     whose = f" of {record['comparison']['name']}" if record["comparison"]["name"] else ""
     sides = ", ".join(shortened(each) for each in engines)
-    title = printable(f"Scan margins beside Monte Carlo: {sides}{whose}, {record['valuation'][:10]}")
+    title = printable(f"Margins beside Monte Carlo: {sides}{whose}, {record['valuation'][:10]}")
     body = [f"<h1>{escape(title)}</h1>", _subtitle(report)]
     for each, engine in zip(report.comparisons, engines, strict=True):
         if len(engines) > 1:
@@ -48,11 +53,10 @@ def save(report: ComparisonReport, path: Path) -> None:
 
 def _subtitle(report: ComparisonReport) -> str:
     record = report.record
-    days = 365 * record["horizon"]["variance_years"]
-    decay = 365 * record["horizon"]["decay_years"]
-    passing = "time passing" if decay else "no time passing"
+    length = days(record["horizon"]["variance_years"])
+    passing = "time passing" if record["horizon"]["decay_years"] else "no time passing"
     said = (
-        f"Losses of {len(report.account):,} accounts over {days:g} day{'s' if f'{days:g}' != '1' else ''} from "
+        f"Losses of {len(report.account):,} accounts over {length} from "
         f"{record['valuation'][:16]}Z, {passing}, in {record['currency']}; {record['scenarios']:,} simulated "
         f"scenarios, every instrument revalued in full."
     )
@@ -71,7 +75,7 @@ def _engine(report: ComparisonReport, found: Comparison, head: str) -> list[str]
             (f"{every.over:,}", "margined above VaR by more than its error"),
             (_money(every.under_amount), f"{currency} missing to VaR, over all accounts"),
             (_money(every.over_amount), f"{currency} held beyond VaR, over all accounts"),
-            (number(every.ratio, 3), "scan margin / VaR of the middle account"),
+            (number(every.ratio, 3), "margin / VaR of the middle account"),
             (number(every.rank, 3), f"rank correlation{span(every.rank_low, every.rank_high, 3)}"),
         ]),
         f"<{head}>What it says</{head}>",
@@ -80,14 +84,14 @@ def _engine(report: ComparisonReport, found: Comparison, head: str) -> list[str]
     picture, left_out = scatter(report, found.compared)
     if picture:
         said = (
-            "Each point is an account; above the line the scan asks for more than VaR, below it for less. Point at "
-            "one for its numbers." + (f" {left_out}." if left_out else "")
+            "Each point is an account; above the line its margin is more than VaR, below it less. Point at one for its "
+            "numbers." + (f" {left_out}." if left_out else "")
         )
         body += [f"<{head}>Margin over VaR</{head}>", _figure(picture, escape(said))]
     body += [
         f"<{head}>Coverage by kind of book</{head}>",
-        _figure(coverage(found.groups), "How often the simulated loss is greater than the scan margin, the mean over "
-                "the accounts. Whiskers: the Monte Carlo error, as if all accounts were exceeded together. Red: more "
+        _figure(coverage(found.groups), "How often the simulated loss is greater than the margin, the mean over the "
+                "accounts. Whiskers: the Monte Carlo error, as if all accounts were exceeded together. Red: more "
                 "often than is aimed at, beyond that error."),
         _kinds(found, currency),
     ]  # fmt: skip
@@ -107,12 +111,12 @@ def _kinds(found: Comparison, currency: str) -> str:
     ]  # fmt: skip
     heads = [
         "kind of book", "accounts", "coverage", "reach it", "below VaR", "above VaR", f"missing, {currency}",
-        f"beyond, {currency}", "scan / VaR", "rank correlation", "scan nets", "VaR nets",
+        f"beyond, {currency}", "margin / VaR", "rank correlation", "margin nets", "VaR nets",
     ]  # fmt: skip
     caption = (
         "Reach it: accounts whose own coverage is what is aimed at, or more. Below, above VaR: by more than its "
-        "error. Scan / VaR: of the middle account. Nets: stand-alone margins of the positions over the margins of the "
-        "accounts."
+        "error. Margin / VaR: of the middle account. Nets: what the positions would have alone over what the accounts "
+        "have."
     )
     return table(heads, rows, caption=caption)
 
@@ -161,15 +165,13 @@ def _construction() -> list[str]:
 
 
 def _accounts(report: ComparisonReport, found: Compared, several: bool) -> list[str]:
-    chance = np.where(np.isnan(found.exceed_probability), -1.0, found.exceed_probability)
-    ratio = np.where(np.isnan(found.ratio), np.inf, found.ratio)
-    order = np.lexsort((ratio, -chance))
+    order = found.order
     rows = [_account(report, found, r) for r in order[:ROWS].tolist()]
     level = f"{100 * found.level:g} %"
     unit = f", {escape(report.unit)}" if report.unit else ""
     heads = [
-        "account", *_currency(report, "currency"), "scan is", f"scan margin{unit}", "scenario", f"VaR {level}",
-        f"ES {level}", "scan / VaR", "exceeded in", "then by, mean", "at worst",
+        "account", *_currency(report, "currency"), "margin is", f"margin{unit}", "scenario", f"VaR {level}",
+        f"ES {level}", "margin / VaR", "exceeded in", "then by, mean", "at worst",
     ]  # fmt: skip
     rest = f"; the first {ROWS:,} of {len(order):,}, all are in comparison.parquet" if len(order) > ROWS else ""
     sure = f"{100 * found.confidence:g} %"
@@ -185,13 +187,9 @@ def _currency(report: ComparisonReport, said: str) -> list[str]:
 
 def _account(report: ComparisonReport, found: Compared, r: int) -> list[str]:
     scans = found.scans
-    verdict = "within error"
-    if np.isnan(found.beyond_error[r]):
-        verdict = NONE
-    elif found.under[r]:
-        verdict = '<span class="bad">below VaR</span>'
-    elif found.over[r]:
-        verdict = "above VaR"
+    verdict = found.verdict(r) or NONE
+    if found.under[r]:
+        verdict = f'<span class="bad">{verdict}</span>'
     return [
         name(report.account[r]) + (f' <span class="soft">{name(report.kind[r])}</span>' if report.kind[r] else ""),
         *_currency(report, report.currency[r]), verdict, number(scans.scan[r]),
@@ -208,8 +206,9 @@ def _method(report: ComparisonReport) -> list[str]:
     record = report.record
     level = f"{100 * report.comparisons[0].compared.level:g} %"
     said = [
-        "Scan margin: the risk component, before net option value. VaR and ES: of the simulated loss at level "
-        f"{level}, with the intervals of the run.",
+        "Margin: the risk component, all that is to cover losses, before net option value. Of SPAN that is scan risk "
+        "with charges and credits, or the short option minimum; of other grids the initial margin with contingencies.",
+        f"VaR and ES: of the simulated loss at level {level}, with the intervals of the run.",
         "Coverage: the probability under the simulated law that the loss is not greater than the margin; each "
         "account's has an exact binomial interval (Clopper and Pearson 1934). Rank correlation: Spearman's, interval "
         "by Bonett and Wright (2000).",

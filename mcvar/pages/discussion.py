@@ -121,9 +121,9 @@ def _netting(every: Group) -> str:
     scan, var = every.netting_scan, every.netting_var
     if scan is None or var is None:
         return ""
-    more = "the scan nets less" if scan < var else "the scan nets more"
+    more = "the margin nets less" if scan < var else "the margin nets more"
     return (
-        f"Margined one by one, the positions of an account would take {number(scan, 3)} times its scan margin, and "
+        f"Margined one by one, the positions of an account would take {number(scan, 3)} times its margin, and "
         f"{number(var, 3)} times its VaR: {more}."
     )
 

@@ -26,7 +26,7 @@ _RATIOS = ((0.5, "½ ×"), (1.0, "1 ×"), (2.0, "2 ×"))
 
 
 def scatter(report: ComparisonReport, found: Compared) -> tuple[str, str]:
-    """Scan margins over VaR, both logarithmic, each kind in its colour and shape; and what is not shown.
+    """Margins over VaR, both logarithmic, each kind in its colour and shape; and what is not shown.
 
     All in the currency of the run: accounts in several are one picture.
     """
@@ -50,7 +50,7 @@ def scatter(report: ComparisonReport, found: Compared) -> tuple[str, str]:
         low, high = low / 2, high * 2
     x, y = Scale(low, high, 70, 590, log=True), Scale(low, high, 550, 30, log=True)
     level = f"{100 * found.level:g} %"
-    parts = axes(x, y, f"Monte Carlo VaR {level}, {currency}", f"scan margin, {currency}")
+    parts = axes(x, y, f"Monte Carlo VaR {level}, {currency}", f"margin, {currency}")
     for times, name in _RATIOS:
         first, last = max(low, low / times), min(high, high / times)
         if first < last:
@@ -62,7 +62,7 @@ def scatter(report: ComparisonReport, found: Compared) -> tuple[str, str]:
     kinds = _kinds(report.kind)
     for r in shown.tolist():
         title = (
-            f"{report.account[r]}: VaR {number(var[r])} ({number(low_var[r])} .. {number(high_var[r])}), scan margin "
+            f"{report.account[r]}: VaR {number(var[r])} ({number(low_var[r])} .. {number(high_var[r])}), margin "
             f"{number(scan[r])} {currency}, ratio {number(found.ratio[r], 3)}, exceeded in "
             f"{percent(found.exceed_probability[r])} of the scenarios"
         )
@@ -75,7 +75,7 @@ def scatter(report: ComparisonReport, found: Compared) -> tuple[str, str]:
         parts += [mark(642, 40 + 22 * place, kinds[name], size=5), text(656, 44.5 + 22 * place, name, room=_NAME)]
     if legend and len(kinds) > _LEGEND:
         parts.append(text(656, 44.5 + 22 * _LEGEND, f"and {len(kinds) - _LEGEND} more", soft=True))
-    label = f"Scan margin over VaR of {len(shown)} accounts on logarithmic axes, with lines for ratios of 0.5, 1 and 2"
+    label = f"Margin over VaR of {len(shown)} accounts on logarithmic axes, with lines for ratios of 0.5, 1 and 2"
     wide = min(max(map(breadth, [*legend, "and 99 more"])), _NAME)
     return svg(round(640 + (30 + wide if legend else 0)), 600, label, parts), "; ".join(said)
 

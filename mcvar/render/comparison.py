@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mcvar.jobs.compare import Comparison
 from mcvar.pages.page import NONE, number, percent, printable, shortened
+from mcvar.render.text import name
 from mcvar.reports.comparison import ComparisonReport
 from mcvar.scan.comparison.compare import Compared
 from mcvar.scan.comparison.groups import ALL
@@ -58,13 +59,13 @@ def show_comparison(report: ComparisonReport, console: Console, *, rows: int, fo
 def _kinds(found: Comparison, width: int) -> Table:
     heads = [
         ("kind", 0), ("accounts", 0), ("coverage", 0), ("below VaR", 0), ("above VaR", 0), ("missing", _FULL),
-        ("beyond", _FULL), ("scan / VaR", 0), ("rank", _WIDE), ("scan nets", _WIDE), ("VaR nets", _WIDE),
+        ("beyond", _FULL), ("margin / VaR", 0), ("rank", _WIDE), ("margin nets", _WIDE), ("VaR nets", _WIDE),
     ]  # fmt: skip
     rows: list[list[str | Text]] = []
     for g in found.groups:
         short = g.coverage_high is not None and g.coverage_high < g.target
         rows.append([
-            _name("all accounts" if g.kind == ALL else g.kind), f"{g.accounts:,}",
+            name("all accounts" if g.kind == ALL else g.kind), f"{g.accounts:,}",
             Text(percent(g.coverage, 4), style="bold red" if short else ""), f"{g.under:,}", f"{g.over:,}",
             number(g.under_amount), number(g.over_amount), number(g.ratio, 3), number(g.rank, 3),
             number(g.netting_scan, 3), number(g.netting_var, 3),
@@ -93,23 +94,15 @@ def _accounts(report: ComparisonReport, found: Compared, rows: int, width: int) 
     sure = (f"{100 * found.confidence:g} % interval", _WIDE)
     unit = f", {report.unit}" if report.unit else ""
     heads = [
-        ("account", 0), ("kind", _WIDE), *([] if unit else [("in", 0)]), (f"scan{unit}", 0),
-        (f"VaR {100 * found.level:g} %", 0), sure, ("scan / VaR", 0), sure, ("exceeded in", 0), sure,
-        ("then by", _FULL), ("at worst", _FULL), ("scan is", 0),
+        ("account", 0), ("kind", _WIDE), *([] if unit else [("in", 0)]), (f"margin{unit}", 0),
+        (f"VaR {100 * found.level:g} %", 0), sure, ("margin / VaR", 0), sure, ("exceeded in", 0), sure,
+        ("then by", _FULL), ("at worst", _FULL), ("margin is", 0),
     ]  # fmt: skip
-    chance = np.where(np.isnan(found.exceed_probability), -1.0, found.exceed_probability)
-    ratio = np.where(np.isnan(found.ratio), np.inf, found.ratio)
     lines: list[list[str | Text]] = []
-    for r in np.lexsort((ratio, -chance))[:rows].tolist():
-        verdict = Text("within error")
-        if np.isnan(found.beyond_error[r]):
-            verdict = Text(NONE)
-        elif found.under[r]:
-            verdict = Text("below VaR", style="bold red")
-        elif found.over[r]:
-            verdict = Text("above VaR")
+    for r in found.order[:rows].tolist():
+        verdict = Text(found.verdict(r) or NONE, style="bold red" if found.under[r] else "")
         lines.append([
-            _name(report.account[r]), _name(report.kind[r]), *([] if unit else [_name(report.currency[r])]),
+            name(report.account[r]), name(report.kind[r]), *([] if unit else [name(report.currency[r])]),
             number(found.scans.scan[r]), number(found.var.value[r]), _ends(found.var.low[r], found.var.high[r]),
             number(found.ratio[r], 3), _ends(found.ratio_low[r], found.ratio_high[r], 3),
             percent(found.exceed_probability[r]), _ends(100 * found.exceed_low[r], 100 * found.exceed_high[r], 3),
@@ -131,11 +124,6 @@ def _table(heads: _Heads, rows: Sequence[Sequence[str | Text]], width: int, *, n
     for at, row in enumerate(rows, 1):
         table.add_row(*(row[each] for each in shown), end_section=at == first)
     return table
-
-
-def _name(said: str) -> Text:
-    """A name that somebody gave: markup in it is no markup, and it makes room for numbers where there is little."""
-    return Text(printable(said), overflow="ellipsis", no_wrap=True)
 
 
 def _ends(low: float, high: float, digits: int = 4) -> str:

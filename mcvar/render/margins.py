@@ -8,9 +8,9 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from mcvar.pages.page import NONE, number, printable
+from mcvar.pages.page import NONE, number
+from mcvar.render.text import name
 from mcvar.reports.margins import MarginReport
 
 _WIDE = 160
@@ -27,7 +27,7 @@ def show_margins(report: MarginReport, console: Console, rows: int, folder: Path
     table = Table(box=SIMPLE_HEAD, title=_title(report), title_justify="left", title_style="bold")
     kinds, currencies = any(report.kind), len(set(report.currency)) > 1
     wide = console.width >= _ALL
-    steps = [name for name, each in report.steps.items() if name in _ALWAYS or (wide and np.any(each))]
+    steps = [step for step, each in report.steps.items() if step in _ALWAYS or (wide and np.any(each))]
     table.add_column("account", max_width=_NAME)
     if kinds:
         table.add_column("kind", max_width=_NAME)
@@ -38,10 +38,10 @@ def show_margins(report: MarginReport, console: Console, rows: int, folder: Path
     largest = report.worth * np.asarray(report.steps["requirement"], dtype=np.float64)
     for r in np.argsort(-largest, kind="stable")[:rows].tolist():
         table.add_row(
-            _name(report.account[r]), *([_name(report.kind[r])] if kinds else []),
+            name(report.account[r]), *([name(report.kind[r])] if kinds else []),
             str(report.worst[r]) if report.worst[r] else NONE,
-            *(number(float(np.asarray(report.steps[name])[r])) for name in steps),
-            *([_name(report.currency[r])] if currencies else []),
+            *(number(float(np.asarray(report.steps[step])[r])) for step in steps),
+            *([name(report.currency[r])] if currencies else []),
         )  # fmt: skip
     console.print(table)
     if (more := len(report.account) - rows) > 0:
@@ -57,11 +57,6 @@ def show_margins(report: MarginReport, console: Console, rows: int, folder: Path
         highlight=False,
     )
     console.print(f"results: {folder}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _name(said: str) -> Text:
-    """A name that somebody gave: markup in it is no markup, and it makes room for numbers where there is little."""
-    return Text(printable(said), overflow="ellipsis", no_wrap=True)
 
 
 def _title(report: MarginReport) -> str:

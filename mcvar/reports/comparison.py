@@ -1,4 +1,4 @@
-"""A comparison of scan margins with Monte Carlo as tables and files: what was found, and what it was."""
+"""A comparison of margins with Monte Carlo as tables and files: what was found, and what it was."""
 
 from __future__ import annotations
 
@@ -75,8 +75,9 @@ class ComparisonReport:
     def table(self) -> pa.Table:
         """A row an account and engine: `account, kind, scan, worst_scenario, requirement, nov, var, ..., engine`.
 
-        Null is what there is none of: `ratio` where VaR is not positive, `worst_scenario` of margins that do not tell,
-        everything of an account that a side does not know.
+        `scan` is the risk component (see `mcvar.scan.comparison.compare.Scans`). Null is what there is none of: `ratio`
+        where VaR is not positive, `worst_scenario` of margins that do not tell, everything of an account that a side
+        does not know.
         """
         return pa.concat_tables([self._rows(each.compared) for each in self.comparisons])
 
@@ -233,7 +234,14 @@ def telling(found: Compared, count: int, worth: Floats | None = None) -> list[in
 
     Examples
     --------
-    See `tests/test_compare_runs.py`.
+    >>> from mcvar.intervals.estimate import Estimate
+    >>> from mcvar.scan.comparison.compare import compare
+    >>> value = np.full(4, 100.0)
+    >>> sides = [Estimate(kind, 0.99, value, value / 50, 0.9 * value, 1.1 * value, 0.95, "") for kind in ("var", "es")]
+    >>> found = compare(Scans.of("x", np.array([150.0, 50.0, 300.0, 400.0])), *sides, scenarios=1_000,
+    ...     count=np.zeros(4, dtype=np.int64), excess=np.zeros(4), worst=value)
+    >>> telling(found, 3), telling(found, 3, np.array([1.0, 1.0, 2.0, 1.0]))
+    ([1, 0, 3], [1, 2, 3])
     """
     rows = np.flatnonzero(found.known & ~np.isnan(found.ratio))
     if not len(rows):

@@ -27,7 +27,7 @@ class RiskArrays:
     loss : ndarray [I, S]
         Of one long unit, multiplier included: LOSS POSITIVE, gain negative; covered fractions are in it.
     delta : ndarray [I]
-        Composite delta, in units of the commodity's future: 1 for one of these. Spread charges are for one of these.
+        Composite delta, in the commodity's delta unit: see `Commodity.delta_unit`. Spread charges are for one of these.
     value : ndarray [I]
         Market value of one long option whose premium is paid up front; 0 for futures and futures-style options.
     option : ndarray [I] of bool

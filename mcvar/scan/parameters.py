@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 NONE = ""
@@ -92,6 +93,9 @@ class Commodity:
         Of one short option.
     short_netted : bool
         Whether short options are counted net of long ones of the same contract month and type; else gross.
+    delta_unit : float
+        Units of the underlying that one delta is on: ratios and charges of spreads, and delivery charges, are for one
+        delta; NaN: not said.
     """
 
     name: str
@@ -108,6 +112,7 @@ class Commodity:
     delivery: tuple[Delivery, ...] = ()
     short_option_minimum: float = 0.0
     short_netted: bool = False
+    delta_unit: float = math.nan
 
 
 @dataclass(frozen=True)

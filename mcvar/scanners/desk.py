@@ -13,7 +13,7 @@ from mcvar.book import Book
 from mcvar.build import Inputs
 from mcvar.currencies import conversion
 from mcvar.engines import EngineChoice
-from mcvar.engines.levels import ratio
+from mcvar.engines.levels import ratio, ratios
 from mcvar.market import Market
 from mcvar.scan.arrays import RiskArrays
 from mcvar.scan.comparison.compare import Scans, alone_scans
@@ -71,8 +71,7 @@ class Desk:
     @cached_property
     def worth(self) -> Floats:
         """Units of the run's currency for one of each account's, [R]."""
-        level = self.market.factors.level
-        return np.array([float(ratio(level, up, down)) for up, down in self.book.convert[: self.book.accounts]])
+        return ratios(self.market.factors.level, self.book.convert[: self.book.accounts])
 
     @property
     def units(self) -> sparse.csr_array:

@@ -14,12 +14,14 @@ from mcvar.building.scan.build import Scan, build_scan
 from mcvar.columns import Columns
 from mcvar.config import Config
 from mcvar.export import Files, export_files, stated_of
+from mcvar.io.scan.grid_file import grid_text
 from mcvar.jobs.compare import ScanOf
 from mcvar.market import DAYS_PER_YEAR
 from mcvar.scan.comparison.compare import Scans
 from mcvar.scan.exchange import text as exchange_text
-from mcvar.scan.exchange.margins import Exchange, ScanMargins, margins
+from mcvar.scan.exchange.margins import ScanMargins, margins
 from mcvar.scan.exchange.price import price_exchange
+from mcvar.scan.exchange.system import Exchange
 from mcvar.scan.pricing.contracts import Contracts, commodity_names
 from mcvar.scan.span.algorithm import span
 from mcvar.scan.span.breakdown import Breakdown
@@ -107,10 +109,11 @@ class Priced:
 
     def export(self, config: Config) -> Files:
         """Book, market, arrays and parameters: see `mcvar.export.export_files`."""
-        exchange, market = self.scan.exchange, self.desk.market
+        exchange, market, arrays = self.scan.exchange, self.desk.market, self.contracts.arrays
         return export_files(
-            config, self.desk.given, self.contracts.arrays, exchange.points, exchange.parameters,
+            config, self.desk.given, arrays, exchange.points, exchange.parameters,
             stated=stated_of(market, DAYS_PER_YEAR * self.horizon), lookahead=self.lookahead,
+            scan=grid_text(config.scan, exchange, arrays.commodity, self.horizon),
         )  # fmt: skip
 
     def record(self) -> dict[str, object]:
@@ -130,7 +133,7 @@ def priced(config: ScanConfig, desk: Desk, table: Columns | None) -> Priced:
     Parameters
     ----------
     table : Columns or None
-        Instruments as they were brought, with `commodity`, perhaps.
+        Instruments as they were brought, held or not, with `commodity`, perhaps.
 
     Raises
     ------
@@ -139,7 +142,7 @@ def priced(config: ScanConfig, desk: Desk, table: Columns | None) -> Priced:
     """
     market, instruments, horizon = desk.market, desk.book.instruments, desk.given.horizon
     names = commodity_names(market, instruments, table)
-    scan = build_scan(config, market, instruments, names, variance=horizon.variance, decay=horizon.decay)
+    scan = build_scan(config, market, instruments, names, variance=horizon.variance, decay=horizon.decay, table=table)
     return Priced(desk, scan, names, _contracts(desk, names, scan.exchange))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,14 @@ from mcvar.export import Files, export_files
 from mcvar.io.scan.file import ScanFile, Stated
 from mcvar.io.scan_read import read_scan
 from mcvar.market import DAYS_PER_YEAR, Market
-from mcvar.scan.comparison.compare import Scans, same
+from mcvar.scan.comparison.compare import Scans
 from mcvar.scan.grid import SPAN16, Grid
 from mcvar.scan.span.algorithm import span
 from mcvar.scan.span.breakdown import Breakdown
 from mcvar.scan.span.margins import Margins
+from mcvar.scan.span.slots import outside_tiers
 from mcvar.scan.span.text import text
+from mcvar.scan.times import same
 from mcvar.scanners.desk import Desk
 from mcvar.settings.scan import ScanConfig
 
@@ -82,7 +84,8 @@ class Published:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader must know."""
-        return self.file.notes
+        a, commodities = self.file.arrays, self.file.parameters.commodities
+        return (*self.file.notes, *outside_tiers(commodities, a.name, [a.commodity[c] for c in a.of], a.month))
 
     def margins(self) -> Margins:
         """Of all accounts, in the run's currency.
@@ -122,9 +125,10 @@ class Published:
     def export(self, config: Config) -> Files:
         """Book, market, arrays and parameters: see `mcvar.export.export_files`."""
         file = self.file
+        stated = replace(file.stated or Stated(), days=DAYS_PER_YEAR * self.horizon)
         return export_files(
-            config, self.desk.given, file.arrays, self.grid, file.parameters, stated=file.stated or Stated(),
-            lookahead=float("nan"), contracts=file.contracts,
+            config, self.desk.given, file.arrays, self.grid, file.parameters, stated=stated, lookahead=float("nan"),
+            contracts=file.contracts,
         )  # fmt: skip
 
     def record(self) -> dict[str, object]:

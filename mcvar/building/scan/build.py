@@ -8,16 +8,28 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from mcvar.building.scan.fields import read_fields, read_per, read_points, read_rules
-from mcvar.building.scan.parameters import Defaults, ParameterTables, plain, read_parameter_tables, tabled
+from mcvar.building.scan.names import unknown_names
+from mcvar.building.scan.parameters import (
+    Defaults,
+    ParameterTables,
+    plain,
+    read_parameter_tables,
+    tabled,
+    unit_notes,
+)
 from mcvar.building.scan.unread import unread
+from mcvar.columns import Columns
 from mcvar.errors import SettingError
 from mcvar.instruments import Instruments
 from mcvar.market import DAYS_PER_YEAR, Market
-from mcvar.scan.exchange.grid import Basis, Discounts, Reduction, Skew, VolatilityRange
-from mcvar.scan.exchange.margins import Exchange
-from mcvar.scan.parameters import Parameters
+from mcvar.scan.exchange.grid import Discounts, ExpiryBasis, Reduction, Skew, VolatilityRange
+from mcvar.scan.exchange.system import Exchange
 from mcvar.scan.per import DEFAULT, Per
+from mcvar.scan.pricing.contracts import months
 from mcvar.scan.pricing.ranges import Ranges, default_ranges
+from mcvar.scan.pricing.units import listed_commodities, listed_units
+from mcvar.scan.span.check import TIES
+from mcvar.scan.span.slots import outside_tiers
 from mcvar.settings.scan import ScanConfig
 
 
@@ -29,7 +41,7 @@ class Scan:
     ----------
     exchange : Exchange
     notes : tuple of str
-        Ranges that nobody gave.
+        Ranges that nobody gave, what deltas are in, months in no tier.
     horizon : float
         Years of moves that the ranges are of: `scan.days`, else those of the run where all ranges were found from its
         moves; NaN: nobody said.
@@ -42,11 +54,6 @@ class Scan:
     horizon: float = np.nan
     inputs: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def parameters(self) -> Parameters | None:
-        """For the SPAN algorithm, where the configuration asks for it."""
-        return self.exchange.parameters
-
 
 def build_scan(
     config: ScanConfig,
@@ -56,6 +63,7 @@ def build_scan(
     *,
     variance: float,
     decay: float,
+    table: Columns | None = None,
 ) -> Scan:
     """Check a configuration and resolve it.
 
@@ -68,11 +76,15 @@ def build_scan(
     variance, decay : float
         Years of the run's horizon: of moves, for ranges that nobody gives, and of time decay, where `scan.lookahead`
         is not given.
+    table : Columns, optional
+        Instruments as they were brought, held or not: their futures say what deltas are in, see
+        `mcvar.scan.pricing.units.listed_units`.
 
     Raises
     ------
     SettingError
         All that is wrong with the table, the ranges and the contingencies at once; settings that nothing would read.
+        Numbers of commodities that there are not.
     InputError
         What is wrong with the tables of `scan.parameters`: see `tabled`.
     """
@@ -86,24 +98,34 @@ def build_scan(
     }  # fmt: skip
     skew = read_fields(Skew, config.skew, "scan.skew", problems)
     discounts = read_fields(Discounts, config.discounts, "scan.discounts", problems)
-    basis = read_fields(Basis, config.basis, "scan.basis", problems) if config.basis else None
+    basis = read_fields(ExpiryBasis, config.basis, "scan.basis", problems) if config.basis else None
     problems += [*_single(config), *unread(config, points)]
     if problems:
         raise SettingError("; ".join(problems))
+    units = {} if table is None else listed_units(table)
     lookahead = decay if config.lookahead is None else config.lookahead / DAYS_PER_YEAR
     tables = read_parameter_tables(config.parameters, config.tie) if config.parameters else None
-    years = variance if config.lookahead is None else lookahead
+    known = {*commodity, *(() if table is None else listed_commodities(table))}
+    known |= set() if tables is None else {each.name for each in tables.parameters.commodities}
+    problems += unknown_names({f"scan.{name}": per for name, per in numbers.items()}, rules, known)
+    if problems:
+        raise SettingError("; ".join(problems))
+    years = variance
     found, computed = _ranges(config, market, instruments, commodity, numbers, tables, years)
-    parameters = None
+    parameters, notes = None, list(found.notes)
     if config.reduction is Reduction.span:
         own = Defaults(
-            points.grid(), lookahead, found.price, found.volatility, config.relative, config.relative_volatility
-        )
+            points.grid(), lookahead, found.price, found.volatility, config.relative, config.relative_volatility,
+            units,
+        )  # fmt: skip
         if tables is None:
             minimum = numbers["short_option_minimum"]
             parameters = plain(market, instruments, commodity, own, minimum, config.tie)
         else:
             parameters = tabled(tables, market, instruments, commodity, own)
+            dates = months(market, instruments)
+            notes += outside_tiers(parameters.commodities, instruments.name, commodity, dates)
+            notes += unit_notes(parameters, units, commodity)
         priced = {each.name: each.price_range for each in parameters.commodities}
         found = replace(found, price=Per({name: priced[name] for name in dict.fromkeys(commodity)}))
     exchange = Exchange(
@@ -128,11 +150,12 @@ def build_scan(
         rules=rules,
         weights=tuple(config.delta_weights),
         parameters=parameters,
+        units=units,
     )  # fmt: skip
     horizon = years if computed else np.nan
     return Scan(
         exchange,
-        found.notes,
+        tuple(notes),
         horizon if config.days is None else config.days / DAYS_PER_YEAR,
         {} if tables is None else tables.inputs,
     )
@@ -150,8 +173,8 @@ def _single(config: ScanConfig) -> Iterator[str]:
         yield "scan.pivot_days is 0: give the days to expiry of the volatility ranges, such as 30"
     if not config.delta_weights or not np.isfinite(config.delta_weights).all() or sum(config.delta_weights) <= 0:
         yield f"scan.delta_weights are {config.delta_weights}: give the weight at 0, then those outward"
-    if config.tie not in ("lowest", "highest"):
-        yield f"scan.tie is '{config.tie}': write lowest or highest"
+    if config.tie not in TIES:
+        yield f"scan.tie is '{config.tie}': write {' or '.join(TIES)}"
 
 
 def _ranges(
@@ -174,6 +197,12 @@ def _ranges(
         f"scan.{name} is given, and scan.parameters has it for every commodity: drop one of them"
         for name, of in silent.items()
         if given[name] is not None and not of
+    ]
+    problems += [
+        f"scan.{name} is {str(getattr(config, name)).lower()}, and scan.parameters has the range of every commodity "
+        "with its own: drop it"
+        for name, of in (("relative", "price_range"), ("relative_volatility", "volatility_up"))
+        if not silent[of] and getattr(config, name) != getattr(ScanConfig(), name)
     ]
     if tables is not None and config.short_option_minimum != ScanConfig().short_option_minimum:
         problems.append("scan.short_option_minimum is given, and so is scan.parameters, which has it: drop it")

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from mcvar.scan.exchange import contingency
-from mcvar.scan.exchange.grid import SKEWS, Basis, Discounts, Points, Rule, Skew
+from mcvar.scan.exchange.grid import SKEWS, Discounts, ExpiryBasis, Points, Rule, Skew
 from mcvar.scan.per import DEFAULT, Per
 from mcvar.settings.scan import ScanConfig
 
-T = TypeVar("T", Skew, Discounts, Basis)
+T = TypeVar("T", Skew, Discounts, ExpiryBasis)
 _OF_RULES = ("rule", "floor", "initial", "maintenance")
 # [low, high] of each field, the bounds that Derive's contracts have; "(" where low itself is out.
 _BOUNDS: Mapping[type, Mapping[str, tuple[str, float, float]]] = {
@@ -26,7 +26,7 @@ _BOUNDS: Mapping[type, Mapping[str, tuple[str, float, float]]] = {
         "long_base": ("[", 0, 4), "long_multiple": ("[", 0, 10), "long_add": ("[", 0, 10),
         "short_base": ("[", 0, 4), "short_multiple": ("[", 0, 10), "short_add": ("[", 0, 10),
     },
-    Basis: {"up": ("(", 0, 2), "down": ("(", 0, 0.99), "add": ("[", 0, 20), "multiple": ("[", 0, 20)},
+    ExpiryBasis: {"up": ("(", 0, 2), "down": ("(", 0, 0.99), "add": ("[", 0, 20), "multiple": ("[", 0, 20)},
 }  # fmt: skip
 
 
@@ -76,32 +76,27 @@ def read_rules(config: ScanConfig, problems: list[str]) -> tuple[Rule, ...]:
             problems.append(f"scan.contingencies, entry {at} is {row}: write rule: NAME and its settings")
             continue
         name = str(row["rule"])
-        wrong = contingency.problems_of(
-            Rule(name, settings={key: value for key, value in row.items() if key not in _OF_RULES})
-        )
-        if wrong:
+        own = {key: value for key, value in row.items() if key not in _OF_RULES}
+        if wrong := list(contingency.problems_of(Rule(name, settings=own))):
             problems += wrong
             continue
         settings: dict[str, object] = {}
-        for key, value in row.items():
-            where = f"contingency {name}.{key}"
-            if key in contingency.by_commodity(name):
-                settings[key] = read_per(value, where, problems)
-            elif key in contingency.switches(name):
-                settings[key] = bool(value)
-            elif key not in _OF_RULES:
-                settings[key] = _number(value, where, problems)
+        for key, value in own.items():
+            where, kind = f"contingency {name}.{key}", contingency.RULES[name].settings[key]
+            read = read_per if kind is Per else _switch if kind is bool else _number
+            settings[key] = read(value, where, problems)
         shares = [
             _number(row.get(key, 1.0), f"contingency {name}.{key}", problems) for key in ("initial", "maintenance")
         ]
         if any(rule.name == name for rule in rules):
             problems.append(f"contingency {name} is there twice: remove one")
-        rules.append(Rule(name, bool(row.get("floor", False)), shares[0], shares[1], settings))
+        floor = _switch(row.get("floor", False), f"contingency {name}.floor", problems)
+        rules.append(Rule(name, floor, shares[0], shares[1], settings))
     return tuple(rules)
 
 
 def read_fields(kind: type[T], given: Any, what: str, problems: list[str]) -> T:
-    r"""A `Skew`, `Discounts` or `Basis` of a mapping of its fields.
+    r"""A `Skew`, `Discounts` or `ExpiryBasis` of a mapping of its fields.
 
     Examples
     --------
@@ -131,6 +126,12 @@ def read_fields(kind: type[T], given: Any, what: str, problems: list[str]) -> T:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _switch(value: Any, what: str, problems: list[str]) -> bool:
+    if not isinstance(value, bool):
+        problems.append(f"{what} is {value!r}: write true or false")
+    return value is True
 
 
 def _number(value: Any, what: str, problems: list[str]) -> float:

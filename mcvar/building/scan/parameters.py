@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,9 +16,11 @@ from mcvar.scan.grid import Grid
 from mcvar.scan.parameters import Commodity, Parameters
 from mcvar.scan.per import Per
 from mcvar.scan.pricing.contracts import settlement_currencies
+from mcvar.scan.pricing.risk_arrays import delta_units
+from mcvar.scan.pricing.units import Units
+from mcvar.scan.times import same
 
 _TABLES = ("commodities", "tiers", "spreads", "delivery")
-_SAME = 1e-9  # by what part two numbers may differ and be one
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Defaults:
         Years.
     price, volatility : Per
         Ranges; `relative`, `relative_volatility`: of these.
+    units : mapping of str to DeltaUnit
+        What one delta of a commodity is on, of those that are listed.
     """
 
     grid: Grid
@@ -64,6 +68,7 @@ class Defaults:
     volatility: Per
     relative: bool
     relative_volatility: bool
+    units: Units = field(default_factory=dict)
 
 
 def read_parameter_tables(folder: str, tie: str) -> ParameterTables:
@@ -120,18 +125,26 @@ def tabled(
     ]
     for each in tables.parameters.commodities:
         blank, where = tables.blank[each.name], f"{tables.where[each.name]}: commodity '{each.name}'"
-        if "lookahead" not in blank and not _same(each.lookahead, own.lookahead):
+        if "lookahead" not in blank and not same(each.lookahead, own.lookahead):
             problems.append(
                 f"{where} has a look-ahead of {DAYS_PER_YEAR * each.lookahead:g} days, and the scan one of "
                 f"{DAYS_PER_YEAR * own.lookahead:g}: leave it blank, or give scan.lookahead"
             )
         for name, stated in moves.items():
             given = getattr(each, name)
-            if name not in blank and not own.grid.is_span and not _same(given, stated):
+            if name not in blank and not own.grid.is_span and not same(given, stated):
                 problems.append(
                     f"{where} has {name} {given:g}, and the points of {own.grid.name} {stated:g}: leave it blank"
                 )
         priceless, calm = np.isnan(each.price_range), np.isnan(each.volatility_range)
+        for name, flag, none in (
+            ("price_range", "relative", priceless), ("volatility_range", "relative_volatility", calm),
+        ):  # fmt: skip
+            if not none and flag in blank:
+                problems.append(
+                    f"{where} has a {name} of {getattr(each, name):g} and a blank {flag}: write true for a part of "
+                    "what moves, false for its units"
+                )
         made.append(
             replace(
                 each,
@@ -146,7 +159,29 @@ def tabled(
         )
     if problems:
         raise InputError(tables.source, problems)
-    return replace(tables.parameters, commodities=tuple(made))
+    return replace(tables.parameters, commodities=_with_units(made, own.units))
+
+
+def unit_notes(parameters: Parameters, units: Units, commodity: Sequence[str]) -> Iterator[str]:
+    """What the deltas of the book's commodities are in, where something is charged or credited for them.
+
+    Examples
+    --------
+    >>> from mcvar.scan.parameters import Delivery
+    >>> from mcvar.scan.pricing.units import DeltaUnit
+    >>> near = Delivery("202603", 3.0, 7.0)
+    >>> oil = Parameters((Commodity("CL", "USD", 1.0, delivery=(near,)), Commodity("HO", "USD", 1.0)))
+    >>> print(*unit_notes(oil, {"CL": DeltaUnit(1000.0)}, ["CL", "HO"]))
+    deltas of CL are in units of 1,000: spread ratios and charges are for that
+    """
+    charged = {each.name for each in parameters.commodities if each.spreads or each.delivery}
+    charged |= {leg.commodity for spread in parameters.spreads for leg in spread.legs}
+    units, named = delta_units(parameters.commodities, units), {*commodity} & charged
+    alike: dict[str, list[str]] = {}
+    for name in (each.name for each in parameters.commodities if each.name in named):
+        alike.setdefault(str(units[name]), []).append(name)
+    for unit, names in alike.items():
+        yield f"deltas of {', '.join(names)} are in units of {unit}: spread ratios and charges are for that"
 
 
 def plain(
@@ -174,7 +209,16 @@ def plain(
                 short_option_minimum=0.0 if minimum is None else float(np.nan_to_num(minimum(name))),
             )
         )
-    return Parameters(tuple(made), tie=tie)
+    return Parameters(_with_units(made, own.units), tie=tie)
+
+
+def _with_units(commodities: Iterable[Commodity], listed: Units) -> tuple[Commodity, ...]:
+    """Commodities that say what their deltas are in; not those that have inverse futures alone, whose unit moves."""
+    commodities = list(commodities)
+    units = delta_units(commodities, listed)
+    return tuple(
+        each if units[each.name].inverse else replace(each, delta_unit=units[each.name].size) for each in commodities
+    )
 
 
 def _extreme_moves(grid: Grid) -> tuple[float, float]:
@@ -183,7 +227,3 @@ def _extreme_moves(grid: Grid) -> tuple[float, float]:
     if not len(far):
         return 2.0, 0.35
     return float(np.abs(grid.price[far]).max()), float(grid.weight[far].max())
-
-
-def _same(one: float, other: float) -> bool:
-    return abs(one - other) <= _SAME * max(one, other)

@@ -11,6 +11,7 @@
 `levels`           of the price factors, by factor
 `tie`              which scenario is active of several that are worst: `lowest` or `highest`
 `mcvar, command`   version, and how to run the same book in the same market
+`margins_command`  how to scan it again
 `notes`            what the reader must know of the files beside it
 ================== =======================================================================================
 
@@ -36,10 +37,13 @@ from mcvar.market import DAYS_PER_YEAR
 from mcvar.scan.exchange.grid import Points
 from mcvar.scan.grid import Grid
 from mcvar.scan.parameters import Parameters
+from mcvar.scan.times import same
 
-_KEYS = ("mcvar", "grid", "days", "lookahead_days", "valuation", "currency", "levels", "tie", "command", "notes")
+_KEYS = (
+    "mcvar", "grid", "days", "lookahead_days", "valuation", "currency", "levels", "tie", "command",
+    "margins_command", "notes",
+)  # fmt: skip
 _OF_POINTS = ("price", "volatility", "weight", "pair", "extended", "skew")
-_SAME = 1e-9  # by what part two look-aheads may differ and be one
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,17 @@ def read_about(path: str | Path) -> About:
     InputError
         What is no JSON, unknown keys, values that are not what they should be: all at once. Points that SPAN does not
         have, as its algorithm could not take them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mcvar.scan.grid import SPAN16
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text = about_text(SPAN16, Stated(days=1.0, currency="USD"), 1 / 365, version="0", command="mcvar")
+    ...     _ = Path(folder, "about.json").write_text(text)
+    ...     found = read_about(Path(folder, "about.json"))
+    >>> len(found.grid), found.stated.days, found.stated.currency, found.lookahead == 1 / 365
+    (16, 1.0, 'USD', True)
     """
     problems: list[str] = []
     try:
@@ -122,8 +137,8 @@ def stated_cells(stated: Stated) -> dict[str, Any]:
 
 
 def about_text(
-    grid: Grid | Points, stated: Stated, lookahead: float, *, version: str, command: str, tie: str = "",
-    notes: Sequence[str] = (),
+    grid: Grid | Points, stated: Stated, lookahead: float, *, version: str, command: str,
+    margins_command: str = "", tie: str = "", notes: Sequence[str] = (),
 ) -> str:  # fmt: skip
     """The content of a file.
 
@@ -135,7 +150,7 @@ def about_text(
         Years; NaN: not known.
     version : str
         Of mcvar.
-    command : str
+    command, margins_command : str
         See `mcvar.export`.
     tie : str
         See `Parameters`; "": there are none.
@@ -150,6 +165,7 @@ def about_text(
         "levels": dict(stated.level),
         "tie": tie or None,
         "command": command,
+        "margins_command": margins_command or None,
         "notes": list(notes),
     }
     return json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -165,7 +181,7 @@ def fill_lookahead(parameters: Parameters, years: float, source: str) -> Paramet
     """
     if math.isnan(years):
         return parameters
-    apart = [c for c in parameters.commodities if abs(c.lookahead - years) > _SAME * years]  # not where it is unknown
+    apart = [c for c in parameters.commodities if not (math.isnan(c.lookahead) or same(c.lookahead, years))]
     if apart:
         raise InputError(
             source,

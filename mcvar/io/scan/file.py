@@ -19,7 +19,7 @@ MONTH = re.compile(r"[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])?")
 ARRAYS = ("instrument", "commodity", "currency", "month", "option", "value", "delta")
 COMMODITIES = (
     "commodity", "currency", "price_range", "relative", "volatility_range", "relative_volatility", "extreme", "covered",
-    "lookahead", "short_option_minimum", "short_netted",
+    "lookahead", "short_option_minimum", "short_netted", "delta_unit",
 )  # fmt: skip
 _LAST_DIGIT = 1e-6
 TIERS = ("commodity", "tier", "first", "last")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -136,7 +138,9 @@ def read_parameters(tables: Tables, tie: str, found: Found) -> Parameters:
         "lookahead": check.numbers("lookahead", names, low=0, blank=True),
         "short_option_minimum": check.numbers("short_option_minimum", names, low=0, default=0.0),
         "short_netted": check.flags("short_netted", names),
+        "delta_unit": check.numbers("delta_unit", names, low=0, blank=True),
     }
+    check.refuse(own["delta_unit"] == 0, lambda row: f"delta_unit 0 of '{names[row]}' must be above 0: correct it")
     currency = check.names("currency")
     if tie not in ("lowest", "highest"):
         check.problems.append(f"tie '{tie}' must be lowest or highest")
@@ -149,7 +153,7 @@ def read_parameters(tables: Tables, tie: str, found: Found) -> Parameters:
         Commodity(
             name,
             currency[c],
-            **{key: column[c].item() for key, column in own.items()},
+            **{key: _known(column[c].item()) for key, column in own.items()},
             tiers=tuple(tiers.get(name, ())),
             spreads=tuple(intra.get(name, ())),
             delivery=tuple(delivery.get(name, ())),
@@ -205,6 +209,12 @@ def _spreads(
     ratio = check.numbers("ratio", label, low=0)
     check.refuse(ratio == 0, lambda row: f"ratio 0 of '{label[row]}' must be above 0: correct it")
     credit = check.numbers("credit", label, low=0, high=1, default=0.0)
+    silent = [k == "inter" and not cell for k, cell in zip(kind, table.texts("credit"), strict=True)]
+    check.refuse(silent, lambda row: f"credit of '{label[row]}' is missing: give the fraction that a leg saves, or 0")
+    free = [k == "intra" and not cell for k, cell in zip(kind, table.texts("charge"), strict=True)]
+    check.refuse(free, lambda row: f"charge of '{label[row]}' is missing: give the money that a spread pays, or 0")
+    idle = [k == "intra" and rate != 0 for k, rate in zip(kind, credit, strict=True)]
+    check.refuse(idle, lambda row: f"credit {credit[row]:g} of '{label[row]}', which is intra: it has a charge alone")
     side = table.texts("side")
     odd = [cell not in _SIDES for cell in side]
     check.refuse(odd, lambda row: f"side '{side[row][:60]}' of '{label[row]}' must be 1 or -1")
@@ -238,3 +248,8 @@ def _spreads(
             (intra.setdefault(owner[row], []) if kind[row] == "intra" else inter).append(spread)
     found.append((table, check.problems))
     return intra, inter
+
+
+def _known(value: Any) -> Any:
+    """The value; NaN as one object, so that commodities whose fields are the same are equal."""
+    return math.nan if value != value else value

@@ -2,10 +2,11 @@
 
 =================== =========================================================================================
 `risk_arrays.csv`   `instrument, commodity, currency, month, option (true, false), value, delta, a1, a2, ...`
-`commodities.csv`   `commodity, currency`; the other fields of `Commodity`; a blank range is not known
+`commodities.csv`   `commodity, currency`; the other fields of `Commodity`; what is blank of `price_range`,
+                    `volatility_range`, `lookahead` and `delta_unit` is not known
 `tiers.csv`         `commodity, tier, first, last`
-`spreads.csv`       a row a leg: `spread` (any name, the same for its legs)`, kind (intra, inter), priority,
-                    charge, commodity, tier (0: all months), ratio, side (1, -1), credit`
+`spreads.csv`       a row a leg: `spread` (any name, the same for its legs), `kind` (intra, inter), `priority,
+                    charge, commodity, tier` (0: all months), `ratio, side` (1, -1), `credit` (of `inter`)
 `delivery.csv`      `commodity, month, spread, outright`
 =================== =========================================================================================
 
@@ -29,7 +30,6 @@ from mcvar.errors import InputError
 from mcvar.io.scan.about import fill_lookahead, read_about
 from mcvar.io.scan.file import ARRAYS, COMMODITIES, DELIVERY, SPREADS, TIERS, ScanFile, Tables, rows
 from mcvar.io.scan.rows import Found, check_columns, finish, points_of, read_arrays, read_parameters, resolve
-from mcvar.io.table_write import write_table
 from mcvar.io.tables import read_table
 from mcvar.scan.arrays import RiskArrays
 from mcvar.scan.parameters import Commodity, Parameters, Spread
@@ -92,35 +92,6 @@ def read_scan_parameters(folder: str | Path, *, tie: str = "lowest") -> Paramete
     return parameters
 
 
-def write_scan_tables(folder: str | Path, arrays: RiskArrays, parameters: Parameters) -> tuple[Path, ...]:
-    """Write risk arrays and parameters as the tables of a folder, the same bytes for the same numbers.
-
-    Returns
-    -------
-    tuple of Path
-        The five files.
-
-    Raises
-    ------
-    InputError
-        What could not be read back: see `check_writable`.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from mcvar.scan.parameters import Commodity
-    >>> future = RiskArrays(("F",), ("X",), np.array([0]), ("USD",), np.array([[0.0, -1.0, 1.0]]), np.ones(1),
-    ...     np.zeros(1), np.array([False]), ("202603",))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = write_scan_tables(folder, future, Parameters((Commodity("X", "USD", 3.0),)))
-    ...     read_scan_tables(folder).arrays.loss.tolist()
-    [[0.0, -1.0, 1.0]]
-    """
-    tables = tables_to_write(arrays, parameters)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return tuple(write_table(Path(folder) / f"{name}.csv", table) for name, table in tables.items())
-
-
 def tables_to_write(arrays: RiskArrays, parameters: Parameters | None) -> dict[str, Columns]:
     """The tables of risk arrays and parameters by file name, less its ending; without parameters the first alone.
 
@@ -128,6 +99,18 @@ def tables_to_write(arrays: RiskArrays, parameters: Parameters | None) -> dict[s
     ------
     InputError
         See `check_writable`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from mcvar.io.table_write import write_table
+    >>> future = RiskArrays(("F",), ("X",), np.array([0]), ("USD",), np.array([[0.0, -1.0, 1.0]]), np.ones(1),
+    ...     np.zeros(1), np.array([False]), ("202603",))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name, table in tables_to_write(future, Parameters((Commodity("X", "USD", 3.0),))).items():
+    ...         _ = write_table(f"{folder}/{name}.csv", table)
+    ...     read_scan_tables(folder).arrays.loss.tolist()
+    [[0.0, -1.0, 1.0]]
     """
     if parameters is None:  # arrays of a grid that is none of SPAN: what is checked is the arrays
         blank = tuple(Commodity(name, "-", math.nan) for name in arrays.commodity)

@@ -21,9 +21,6 @@ class Definition:
     minimum: list[float] = field(default_factory=list)
     spreads: list[Element] = field(default_factory=list)
     delivery: list[Row] = field(default_factory=list)
-    scan: list[Element] = field(default_factory=list)
-    exponent: int = 0
-    scale: float = 1.0
 
     @property
     def name(self) -> str:

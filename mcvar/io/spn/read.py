@@ -63,6 +63,21 @@ def read_spn(path: str | Path, conventions: Conventions | None = None, *, tie: s
     ------
     InputError
         Everything that is wrong, with line numbers; at once, what is not well-formed or declares a document type.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> array = f"<ra>{'<a>-5</a><a>5</a>' * 8}<d>1</d></ra>"
+    >>> text = f'''<spanFile><pointInTime><clearingOrg><ec>HOUSE</ec>
+    ... <ccDef><cc>X</cc><currency>USD</currency><pfLink><exch>EX</exch><pfId>1</pfId></pfLink></ccDef>
+    ... <exchange><exch>EX</exch><futPf><pfId>1</pfId><pfCode>X</pfCode><currency>USD</currency>
+    ... <fut><cId>1</cId><pe>202603</pe>{array}</fut></futPf></exchange>
+    ... </clearingOrg></pointInTime></spanFile>'''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "house.spn").write_text(text)
+    ...     found = read_spn(Path(folder, "house.spn"))
+    >>> found.arrays.name, found.arrays.loss[0, :3].tolist(), found.parameters.commodities[0].currency
+    (('EX:X:FUT:202603',), [-5.0, 5.0, -5.0], 'USD')
     """
     source, rules = str(path), conventions or Conventions()
     problems: list[str] = []

@@ -181,7 +181,7 @@ def _commodity(commodity: Commodity, portfolios: Sequence[_Portfolio]) -> Iterat
     own = note(
         price_range=c.price_range, relative=c.relative, volatility_range=c.volatility_range,
         relative_volatility=c.relative_volatility, extreme=c.extreme, covered=c.covered, lookahead=c.lookahead,
-        short_netted=c.short_netted,
+        short_netted=c.short_netted, delta_unit=c.delta_unit,
     )  # fmt: skip
     yield f"<ccDef><?{TARGET} {own}?>"
     yield f"<cc>{name}</cc><name>{name}</name><currency>{escape(c.currency)}</currency>"
@@ -216,7 +216,7 @@ def _spread(spread: Spread, within: str) -> Iterator[str]:
     credits_ = [leg.credit for leg in spread.legs]
     rate = spread.charge if within else credits_[0]
     said = f"<?{TARGET} {note(charge=spread.charge, credits=credits_)}?>"
-    plain = not any(credits_) if within else len(set(credits_)) == 1 and not spread.charge
+    plain = within or (len(set(credits_)) == 1 and not spread.charge)
     head = f"<spread>{spread.priority}</spread><chargeMeth>{'F' if within else 'W'}</chargeMeth>"
     yield f"<dSpread>{'' if plain else said}{head}"
     yield f"<rate><r>1</r><val>{decimal(rate)}</val></rate>"

@@ -1,1 +1,1 @@
-"""Scan margins beside Monte Carlo: the statistics."""
+"""Margins beside Monte Carlo: the statistics."""

@@ -1,7 +1,9 @@
-"""Scan margins beside Monte Carlo: account by account.
+"""Margins beside Monte Carlo: account by account.
 
-A scan margin is a number without sampling error; VaR and ES have intervals. So their ratio has the interval that VaR's
+A margin is a number without sampling error; VaR and ES have intervals. So their ratio has the interval that VaR's
 gives it, the chance of a greater loss that of a count, and a difference is said to be one only beyond VaR's interval.
+What is compared of a margin, and is named `scan`, is its risk component: all that is to cover losses, before net option
+value.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ from scipy import sparse
 
 from mcvar.errors import SettingError
 from mcvar.intervals.estimate import Estimate
+from mcvar.market import DAYS_PER_YEAR
 from mcvar.scan.comparison.intervals import clopper_pearson
+from mcvar.scan.times import days, same
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_SAME = 1e-9  # by what part two horizons may differ and be one
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Scans:
     ----------
     engine : str
     scan : ndarray [R]
-        The risk component: what is to cover losses, before net option value.
+        The risk component: all that is to cover losses, before net option value. Of SPAN scan risk with charges and
+        credits, or the minimum; of other grids the initial margin with its contingencies.
     worst_scenario : ndarray [R]
-        Number of the scenario behind it, from 1; 0: not known.
+        Number of the scenario behind the largest scan risk in it, from 1; 0: not known.
     requirement, nov : ndarray [R]
         What is to be paid; the net option value in it.
     alone : ndarray [R], optional
-        Sum of the scan margins that the positions would have alone.
+        Sum of the risk components that the positions would have alone.
     """
 
     engine: str
@@ -67,19 +71,19 @@ class Scans:
 
     @classmethod
     def of(cls, engine: str, scan: Floats) -> Scans:
-        """Of scan margins alone."""
+        """Of risk components alone."""
         none = np.full(len(scan), np.nan)
         return cls(engine, scan, np.zeros(len(scan), dtype=np.int64), none, none)
 
 
 @dataclass(frozen=True)
 class Compared:
-    """R accounts, what a scan engine and Monte Carlo say of each; arrays are [R], and NaN is what there is none of.
+    """R accounts, what an engine and Monte Carlo say of each; arrays are [R], and NaN is what there is none of.
 
     Parameters
     ----------
     scans : Scans
-        Without a worst scenario where it asks for nothing: none of them loses.
+        Its `scan` is the margin below; without a worst scenario where that asks for nothing, as none of them loses.
     level, confidence : float
         Of VaR and ES, and of all intervals.
     scenarios : int
@@ -88,15 +92,16 @@ class Compared:
     alone : ndarray [R], optional
         Sum of the VaRs that the positions would have alone.
     ratio, ratio_low, ratio_high : ndarray [R]
-        scan / VaR; NaN where VaR <= 0, and `ratio_high` where the lower end of VaR is.
+        Margin / VaR; NaN where VaR <= 0, and the end at which VaR is its lower one where that is: `ratio_high`, or
+        `ratio_low` of a negative margin.
     exceed_probability, exceed_low, exceed_high : ndarray [R]
-        That the loss is greater than the scan margin.
+        That the loss is greater than the margin.
     expected_shortfall_beyond : ndarray [R]
         Mean of what it is greater by when it is; NaN where it never was.
     worst_shortfall : ndarray [R]
         What the worst simulated loss is greater by; 0 where it is not.
     beyond_error : ndarray [R]
-        1: the scan margin is outside VaR's interval, 0: inside; NaN: not known.
+        1: the margin is outside VaR's interval, 0: inside; NaN: not known.
     """
 
     scans: Scans
@@ -123,13 +128,25 @@ class Compared:
 
     @property
     def under(self) -> NDArray[np.bool_]:
-        """Accounts whose scan margin is below VaR by more than the Monte Carlo error, [R]."""
+        """Accounts whose margin is below VaR by more than the Monte Carlo error, [R]."""
         return np.asarray(self.known & (self.beyond_error == 1) & (self.scans.scan < self.var.value))
 
     @property
     def over(self) -> NDArray[np.bool_]:
-        """Accounts whose scan margin is above VaR by more than the Monte Carlo error, [R]."""
+        """Accounts whose margin is above VaR by more than the Monte Carlo error, [R]."""
         return np.asarray(self.known & (self.beyond_error == 1) & (self.scans.scan > self.var.value))
+
+    @property
+    def order(self) -> Ints:
+        """Rows, those first whose margin is exceeded most often, and of these those with the least ratio, [R]."""
+        chance = np.where(np.isnan(self.exceed_probability), -1.0, self.exceed_probability)
+        return np.lexsort((np.where(np.isnan(self.ratio), np.inf, self.ratio), -chance))
+
+    def verdict(self, row: int) -> str:
+        """Where an account's margin is, in words; "": not known."""
+        if np.isnan(self.beyond_error[row]):
+            return ""
+        return "below VaR" if self.under[row] else "above VaR" if self.over[row] else "within error"
 
 
 def compare(
@@ -153,7 +170,7 @@ def compare(
     scenarios : int
         N, independent and alike.
     count : ndarray [R]
-        Losses greater than the scan margin.
+        Losses greater than the margin.
     excess : ndarray [R]
         Sum of what they are greater by.
     worst : ndarray [R]
@@ -186,6 +203,7 @@ def compare(
     scan, known = scans.scan, np.isfinite(scans.scan)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, low, high = (np.where(end > 0, scan / end, np.nan) for end in (var.value, var.high, var.low))
+    low, high = np.where(scan < 0, (high, low), (low, high))
     probability = np.where(known, count / scenarios, np.nan)
     ends = clopper_pearson(count, scenarios, var.confidence)
     outside = (scan < var.low) | (scan > var.high)
@@ -211,12 +229,12 @@ def compare(
 
 
 def alone_scans(long: Floats, short: Floats, quantity: sparse.csr_array) -> Floats:
-    """The sum, over the positions of each account, of the margin that each would have alone, [R].
+    """The sum, over the positions of each account, of the risk component that each would have alone, [R].
 
     Parameters
     ----------
     long, short : ndarray [I]
-        Margin of one unit of each contract.
+        That of one unit of each contract.
     quantity : csr_array [R, I]
 
     Examples
@@ -247,7 +265,8 @@ def check_basis(engine: str, scan: Basis, simulated: Basis, accounts: Sequence[s
     for name, there, here, unknown, other in (
         (
             "horizon", scan.horizon, simulated.horizon,
-            "give scan.days, the days of moves that the ranges are of", f"take horizon.days={365 * scan.horizon:.6g}",
+            "give scan.days, the days of moves that the ranges are of",
+            f"take horizon.days={DAYS_PER_YEAR * scan.horizon:.6g}",
         ),
         (
             "time decay", scan.decay, simulated.decay, "give scan.lookahead, the days that pass until its prices",
@@ -255,9 +274,9 @@ def check_basis(engine: str, scan: Basis, simulated: Basis, accounts: Sequence[s
         ),
     ):  # fmt: skip
         if np.isnan(there):
-            differ.append(f"the {name} is not known there and {_days(here)} here ({unknown})")
+            differ.append(f"the {name} is not known there and {days(here)} here ({unknown})")
         elif not same(there, here):
-            differ.append(f"the {name} is {_days(there)} there and {_days(here)} here ({other})")
+            differ.append(f"the {name} is {days(there)} there and {days(here)} here ({other})")
     foreign = [
         f"the currency of account '{account}' is {there} there and {here} here"
         for account, there, here in zip(accounts, scan.currency, simulated.currency, strict=True)
@@ -266,19 +285,3 @@ def check_basis(engine: str, scan: Basis, simulated: Basis, accounts: Sequence[s
     differ += foreign[:5] + ([f"that of {len(foreign) - 5} more differs, too"] if len(foreign) > 5 else [])
     if differ:
         raise SettingError(f"{engine} and Monte Carlo cannot be compared: {'; '.join(differ)}. State both on one basis")
-
-
-def same(there: float, here: float) -> bool:
-    """Whether two lengths of time, neither NaN, are one but for rounding.
-
-    Examples
-    --------
-    >>> same(0.1 + 0.2, 0.3), same(1.0, 1.001)
-    (True, False)
-    """
-    return abs(there - here) <= _SAME * max(abs(there), abs(here))
-
-
-def _days(years: float) -> str:
-    days = 365 * years
-    return f"{days:.6g} day{'s' if f'{days:.6g}' != '1' else ''}"

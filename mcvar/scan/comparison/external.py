@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mcvar.columns import Columns
 from mcvar.errors import InputError, SettingError
 from mcvar.market import DAYS_PER_YEAR
-from mcvar.scan.comparison.compare import Basis, Scans, same
+from mcvar.scan.comparison.compare import Basis, Scans
+from mcvar.scan.times import same
 
 Floats = NDArray[np.float64]
 BASES = ("risk", "requirement")
@@ -60,7 +61,7 @@ class External:
         """As sides of a comparison, and what the reader must know ("": nothing).
 
         A requirement is max(0, risk - net option value): the risk behind it is that much more, and not known where the
-        requirement is 0.
+        requirement is 0. It is negative where the requirement is less than what short options would cost to close.
 
         Parameters
         ----------
@@ -101,6 +102,8 @@ class External:
         lost, said = int((~told).sum()), []
         if lost:
             said = [f"{lost} accounts have a requirement of 0, which does not tell their risk: they are not compared"]
+        if below := int((scans.scan < 0).sum()):
+            said.append(f"{below} accounts have a margin before net option value that is negative, and so is its ratio")
         if np.isnan(self.horizon):
             said.append("no horizon_days are given, and its margins are taken to be of the run's horizon")
         return scans, f"{self.engine}: {'; '.join(said)}" if said else ""

@@ -1,4 +1,4 @@
-"""Scan margins beside Monte Carlo: over all accounts, and by kind of book."""
+"""Margins beside Monte Carlo: over all accounts, and by kind of book."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Group:
     target : float
         The level of VaR.
     coverage : float or None
-        Mean over the accounts of the probability that the loss is not greater than the scan margin.
+        Mean over the accounts of the probability that the loss is not greater than the margin.
     coverage_low, coverage_high : float or None
         Means of the ends of the accounts' intervals: as if all were exceeded together, which is the widest that it is.
     covered : int
         Accounts that reach the target by the simulated scenarios.
     under, over : int
-        Accounts whose scan margin is below, above VaR by more than the Monte Carlo error.
+        Accounts whose margin is below, above VaR by more than the Monte Carlo error.
     scan, var, es : float
-        Sums over the accounts.
+        Sums over the accounts; `scan`, the margin, is the risk component.
     under_amount, over_amount : float
         Sums of max(VaR - scan, 0) and max(scan - VaR, 0).
     ratio : float or None
@@ -48,7 +48,7 @@ class Group:
     rank, rank_low, rank_high : float or None
         Spearman's correlation of scan and VaR over the accounts.
     netting_scan, netting_var : float or None
-        Sum of the stand-alone margins of all positions over that of the accounts' margins.
+        Sum of the stand-alone margins (VaRs) of all positions over that of the accounts'.
     """
 
     engine: str
@@ -104,7 +104,15 @@ def summarised(found: Compared, kinds: Sequence[str], worth: Floats | None = Non
 
     Examples
     --------
-    See `tests/test_compare.py`.
+    >>> from mcvar.intervals.estimate import Estimate
+    >>> from mcvar.scan.comparison.compare import Scans, compare
+    >>> value = np.full(3, 100.0)
+    >>> sides = [Estimate(kind, 0.99, value, value / 50, 0.9 * value, 1.1 * value, 0.95, "") for kind in ("var", "es")]
+    >>> found = compare(Scans.of("x", np.array([50.0, 105.0, 150.0])), *sides, scenarios=1_000,
+    ...     count=np.array([40, 8, 0]), excess=np.ones(3), worst=value)
+    >>> every = summarised(found, ["a", "a", "b"])[0]
+    >>> every.coverage, every.under, every.over, every.under_amount, every.over_amount, every.ratio
+    (0.984, 1, 1, 50.0, 55.0, 1.05)
     """
     worth = np.ones(len(found.scans.scan)) if worth is None else worth
     return [_group(found, name, rows[found.known[rows]], worth) for name, rows in members(kinds).items()]

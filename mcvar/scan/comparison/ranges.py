@@ -1,7 +1,7 @@
 """Which scan ranges would give the coverage that is aimed at: found on the engine itself, by bracketing.
 
 The multiple of the price range at the given volatility range, and of the volatility range at the given price range, at
-which the mean probability that an account's loss is not greater than its scan margin is the target. A ladder of
+which the mean probability that an account's loss is not greater than its margin is the target. A ladder of
 multiples is tried first; where coverage crosses the target between two of them, that interval is divided again and
 again, those of all kinds of book in one pass over the scenarios. Where it crosses nowhere, that is said.
 """
@@ -73,7 +73,7 @@ def sensitivity(
     ----------
     engine : str
     scan : callable
-        (multiple of the price range, multiple of the volatility range) -> scan margins [R]; NaN: not known.
+        (multiple of the price range, multiple of the volatility range) -> risk components [R]; NaN: not known.
     probability : callable
         Thresholds [R, M] -> probabilities of greater losses [R, M]; a pass over the scenarios.
     kinds : sequence of str [R]

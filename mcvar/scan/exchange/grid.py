@@ -174,7 +174,7 @@ class Discounts:
 
 
 @dataclass(frozen=True)
-class Basis:
+class ExpiryBasis:
     """One more loss beside the points: prices of each expiry move for themselves, not together (`expiries`).
 
     The sum over expiries of (add + multiple T) times what the expiry's options lose, undiscounted, at prices up by a

@@ -1,9 +1,9 @@
-"""Margins by an exchange's scan grid: a table of moves, a named reduction, and contingencies."""
+"""Margins by an exchange's scan grid: scan risk of a named reduction, and contingencies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,79 +11,14 @@ from scipy import sparse
 
 from mcvar.errors import SettingError
 from mcvar.scan.exchange import contingency
-from mcvar.scan.exchange.grid import Basis, Discounts, Points, Reduction, Rule, Skew, VolatilityRange
-from mcvar.scan.parameters import Parameters
-from mcvar.scan.per import Per
+from mcvar.scan.exchange.expiries import expiries
+from mcvar.scan.exchange.grid import Reduction
+from mcvar.scan.exchange.system import Exchange
 from mcvar.scan.pricing.contracts import Contracts
-from mcvar.scan.pricing.risk_arrays import scaled
 from mcvar.scan.ties import worst_point
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A margin system that is a scan grid.
-
-    Parameters
-    ----------
-    points : Points
-    reduction : Reduction
-    price_range, price_range_down : Per
-        Of moves up and down, as parts of the prices or, unless `relative`, in units of them.
-    volatility : VolatilityRange
-    relative : bool
-    damping : float or None
-        Over the size of an extended move it is the part of the P&L that counts; None: the price range to that side.
-    inverse_conversion : bool
-        Losses of inverse contracts at an extended move m count (1 + m) / (1 + sign(m) range) times: in coins of the
-        price at the range's end.
-    gains : Per
-        The part of a commodity's gain that counts against losses of others (`cells`).
-    lookahead : float
-        Years.
-    skew : Skew
-    discounts : Discounts or None
-    basis : Basis or None
-    initial, maintenance : float
-        How much of scan risk counts in each margin.
-    rules : tuple of Rule
-    weights : tuple of float
-        Of composite deltas.
-    parameters : Parameters or None
-        Of the SPAN algorithm: prices and volatilities then move by these, each commodity's own.
-    """
-
-    points: Points
-    reduction: Reduction
-    price_range: Per
-    price_range_down: Per
-    volatility: VolatilityRange
-    relative: bool = True
-    damping: float | None = None
-    inverse_conversion: bool = False
-    gains: Per = field(default_factory=lambda: Per({"default": 1.0}))
-    lookahead: float = 0.0
-    skew: Skew = field(default_factory=Skew)
-    discounts: Discounts | None = None
-    basis: Basis | None = None
-    initial: float = 1.0
-    maintenance: float = 1.0
-    rules: tuple[Rule, ...] = ()
-    weights: tuple[float, ...] = (1.0,)
-    parameters: Parameters | None = None
-
-    def scaled(self, price: float = 1.0, volatility: float = 1.0) -> Exchange:
-        """The same with multiples of the price and volatility ranges; extended moves stay."""
-        v = self.volatility
-        return replace(
-            self,
-            price_range=self.price_range.times(price),
-            price_range_down=self.price_range_down.times(price),
-            volatility=replace(v, up=v.up.times(volatility), down=v.down.times(volatility)),
-            parameters=None if self.parameters is None else scaled(self.parameters, price, volatility),
-        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +31,8 @@ class ScanMargins:
         Scan risk, >= 0.
     worst_scenario : ndarray [R]
         The point, from 1, of the commodity with the largest scan risk; the lowest of several that differ by rounding
-        only, see `mcvar.scan.ties`; one more than there are points for the loss of `Basis`; 0 where nothing is lost.
+        only, see `mcvar.scan.ties`; one more than there are points for the loss of `ExpiryBasis`; 0 where nothing is
+        lost.
     contingency : dict of str to ndarray [R]
         By rule, before its `initial` or `maintenance` part is taken.
     initial, maintenance : ndarray [R]
@@ -147,7 +83,19 @@ def margins(contracts: Contracts, exchange: Exchange, held: sparse.csr_array) ->
 
     Examples
     --------
-    See `tests/test_exchange.py`, "a published example".
+    100 perpetuals and -2 calls lose 50 where the price falls; 200 units of calls are short, at 2 % of the price of 10.
+
+    >>> from mcvar.scan.exchange.example import example
+    >>> from mcvar.scan.exchange.grid import Points, Rule, VolatilityRange
+    >>> from mcvar.scan.per import Per
+    >>> move, none = np.array([1.0, -1.0]), np.zeros(2)
+    >>> points = Points("two", move, none, np.ones(2), np.zeros(2, dtype=bool), ("", ""))
+    >>> short = Rule("short_options", settings={"part": Per({"X": 0.02})})
+    >>> grid = Exchange(points, Reduction.worst, Per({"X": 0.1}), Per({"X": 0.1}),
+    ...     VolatilityRange(Per({"X": 0.0}), Per({"X": 0.0})), maintenance=0.8, rules=(short,))
+    >>> found = margins(example()[0], grid, example()[1])
+    >>> [float(each[0]) for each in (found.scan, found.worst_scenario, found.initial)]
+    [50.0, 2.0, 90.0]
     """
     reduce = {Reduction.worst: worst, Reduction.cells: worst, Reduction.expiries: expiries}.get(exchange.reduction)
     if reduce is None:
@@ -210,39 +158,6 @@ def cells(losses: Sequence[Floats], gains: Sequence[float]) -> Floats:
     return np.asarray(sum(np.where(loss > 0, loss, part * loss) for loss, part in zip(losses, gains, strict=True)))
 
 
-def expiries(contracts: Contracts, exchange: Exchange, held: sparse.csr_array) -> list[Floats]:
-    """Losses of each commodity, C of [R, S], the options of each expiry discounted, their worse turn of the smile.
-
-    The value V of an expiry's options at a point counts with `Discounts`, so its loss is w (V_0 - f(V) V). A turn of
-    the smile loses |.| whichever way it goes: the opposite turn is not priced. With `Basis` its loss is one more
-    column, the last of [R, S + 1].
-    """
-    a, i, discounts = contracts.arrays, contracts.instruments, exchange.discounts or Discounts()
-    weight, turned = exchange.points.weight, np.array([bool(s) for s in exchange.points.skew])
-    if np.isnan(weight).any() or exchange.inverse_conversion:
-        raise SettingError("scan.reduction=expiries needs the weight of every point: write them in the table")
-    losses = []
-    for c in range(len(a.commodity)):
-        here = np.flatnonzero((a.of == c) & ~a.option)
-        loss = held[:, here] @ (a.loss[here] * contracts.rate[here, None])
-        apart = np.zeros(held.shape[0])
-        for years in np.unique(i.years[(a.of == c) & a.option]):
-            at = np.flatnonzero((a.of == c) & a.option & (i.years == years))
-            own, rate = held[:, at], contracts.rate[at]
-            now = (own @ (a.value[at] * rate))[:, None]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                later = now - np.where(weight > 0, (own @ (a.loss[at] * rate[:, None])) / weight, 0.0)
-            long, short = (float(f[0]) for f in discounts.factors(i.years[at[:1]], i.rate[at[:1]]))
-            expiry = weight * (now - later * np.where(later >= 0, long, short))
-            loss = loss + np.where(turned, np.abs(expiry), expiry)
-            if exchange.basis is not None and contracts.basis is not None:
-                moved = own @ (contracts.basis[at] * rate[:, None])
-                factor = exchange.basis.add + exchange.basis.multiple * float(i.years[at[0]])
-                apart += factor * np.maximum(moved.max(axis=1), 0.0)
-        losses.append(loss if exchange.basis is None else np.column_stack([loss, apart]))
-    return losses
-
-
 def _gross(contracts: Contracts, held: sparse.csr_array) -> Floats:
     """Sum of |quantity| (the largest |loss| of one contract + its value), what rounding is a part of, [R, C].
 
@@ -250,5 +165,4 @@ def _gross(contracts: Contracts, held: sparse.csr_array) -> Floats:
     """
     a = contracts.arrays
     each = (np.abs(a.loss).max(axis=1) + np.abs(a.value)) * contracts.rate
-    place = sparse.csr_array((each, (np.arange(len(a)), a.of)), shape=(len(a), len(a.commodity)))
-    return np.asarray((abs(held) @ place).toarray())
+    return contingency.by_commodity(contracts, abs(held), each)

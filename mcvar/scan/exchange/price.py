@@ -13,7 +13,7 @@ from mcvar.engines import EngineChoice
 from mcvar.errors import SettingError
 from mcvar.instruments import Instruments
 from mcvar.market import Market
-from mcvar.scan.exchange.margins import Exchange
+from mcvar.scan.exchange.system import Exchange
 from mcvar.scan.per import Per
 from mcvar.scan.pricing.contracts import Contracts, optional
 from mcvar.scan.pricing.revalue import Shifts
@@ -39,7 +39,7 @@ def price_exchange(
         grid = exchange.points.grid()
         return risk_arrays(
             market, book, commodity, exchange.parameters, choice, grid=None if grid.is_span else grid,
-            weights=exchange.weights, floor=floor,
+            weights=exchange.weights, floor=floor, units=exchange.units,
         )  # fmt: skip
     names = tuple(dict.fromkeys(commodity))
     of = np.array([names.index(c) for c in commodity], dtype=np.int64)
@@ -83,7 +83,8 @@ def price_exchange(
     relative = np.full(len(names), exchange.relative)
     if exchange.basis is None:
         return price_points(
-            market, book, choice, shifts, weight, size=up, relative=relative, weights=exchange.weights
+            market, book, choice, shifts, weight, size=up, relative=relative, weights=exchange.weights,
+            units=exchange.units,
         )  # fmt: skip
     ends = np.tile([exchange.basis.up, -exchange.basis.down], (len(names), 1))
     together = replace(
@@ -95,7 +96,8 @@ def price_exchange(
     )
     whole = np.concatenate([weight, np.ones((len(i), 2))], axis=1)
     found = price_points(
-        market, book, choice, together, whole, size=up, relative=relative, weights=exchange.weights
+        market, book, choice, together, whole, size=up, relative=relative, weights=exchange.weights,
+        units=exchange.units,
     )  # fmt: skip
     loss, basis = found.arrays.loss[:, : len(p)], found.arrays.loss[:, len(p) :]
     return replace(found, arrays=replace(found.arrays, loss=np.ascontiguousarray(loss)), basis=basis)

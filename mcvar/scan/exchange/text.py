@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from mcvar.market import DAYS_PER_YEAR
 from mcvar.scan.exchange import contingency
+from mcvar.scan.exchange.expiries import expiries, expiries_of
+from mcvar.scan.exchange.explain import terms
 from mcvar.scan.exchange.grid import Reduction
-from mcvar.scan.exchange.margins import Exchange, ScanMargins, cells, expiries, margins, worst
+from mcvar.scan.exchange.margins import ScanMargins, cells, margins, worst
+from mcvar.scan.exchange.system import Exchange
 from mcvar.scan.pricing.contracts import Contracts
 from mcvar.scan.span.text import number
 
@@ -43,9 +47,11 @@ def text(contracts: Contracts, exchange: Exchange, held: sparse.csr_array, *, ac
         seen = int(found.worst_scenario[0]) if exchange.reduction is Reduction.cells else point
         of = f" of point {point}" if point else ""
         basis = "; the last is of the basis" if exchange.basis is not None else ""
+        apart = exchange.reduction is Reduction.expiries
         lines += [
             a.commodity[c],
-            *_positions(contracts, held, c, 0 if exchange.reduction is Reduction.expiries else seen),
+            *_positions(contracts, held, c, seen, options=not apart),
+            *(_expiries(contracts, exchange, held, c, seen) if apart else ()),
             _step("losses", _points(loss) + basis),
             _step("scan risk", f"max(0, {number(float(loss.max()))}{of}) = {number(found.scan_by[0, c])}"),
         ]
@@ -54,13 +60,29 @@ def text(contracts: Contracts, exchange: Exchange, held: sparse.csr_array, *, ac
     return "\n".join(lines)
 
 
-def _positions(contracts: Contracts, held: sparse.csr_array, c: int, point: int) -> list[str]:
+def _expiries(contracts: Contracts, exchange: Exchange, held: sparse.csr_array, c: int, point: int) -> Iterator[str]:
+    """The options of each expiry at the point that counts, the last of which may be the basis."""
+    for each in expiries_of(contracts, exchange, held, c):
+        what = f"at {DAYS_PER_YEAR * each.years:.6g} days"
+        if point > len(exchange.points.price):
+            said = f"{number(each.apart)} x {number(float(each.basis[0]))}"
+            yield _step(what, f"basis: {said} = {number(each.apart * float(each.basis[0]))}")
+        elif point:
+            s, weight = point - 1, float(exchange.points.weight[point - 1])
+            now, later, factor = (float(x[0, k]) for x, k in ((each.now, 0), (each.later, s), (each.factor, s)))
+            said = f"{number(weight)} x ({number(now)} - {number(factor)} x {number(later)})"
+            said = f"|{said}|" if exchange.points.skew[s] else said
+            yield _step(what, f"{said} = {number(float(each.loss[0, s]))}")
+
+
+def _positions(contracts: Contracts, held: sparse.csr_array, c: int, point: int, *, options: bool = True) -> list[str]:
     """What is held in a commodity; the loss of each at the point that counts, where losses just add up."""
     a, mine = contracts.arrays, np.flatnonzero(contracts.arrays.of[held.indices] == c)
     rows = []
     for at, quantity in zip(held.indices[mine].tolist(), held.data[mine].tolist(), strict=True):
         rate = float(contracts.rate[at])
-        loss = f"loss {number(float(a.loss[at, point - 1]) * rate)} at point {point}, " if point else ""
+        shown = 0 < point <= a.points and (options or not a.option[at])
+        loss = f"loss {number(float(a.loss[at, point - 1]) * rate)} at point {point}, " if shown else ""
         rows.append((f"{number(quantity)} {a.name[at]}", f"{loss}value {number(float(a.value[at]) * rate)} each"))
     wide = max(len(what) for what, _ in rows)
     return [_step(f"{what:<{wide}}", said) for what, said in rows]
@@ -79,12 +101,16 @@ def _together(exchange: Exchange, found: ScanMargins, losses: list[Floats], comm
 
 
 def _requirement(contracts: Contracts, exchange: Exchange, held: sparse.csr_array, found: ScanMargins) -> Iterator[str]:
-    names = contracts.arrays.commodity
+    names, charges = contracts.arrays.commodity, {}
     for rule in exchange.rules:
-        named = zip(names, contingency.charge(rule, contracts, held)[0].tolist(), strict=True)
-        amounts = ", ".join(f"{name}: {number(amount)}" for name, amount in named if amount)
+        by = charges[rule.name] = contingency.charge(rule, contracts, held)[0]
+        amounts = ", ".join(
+            f"{name}: {number(amount)}" for name, amount in zip(names, by.tolist(), strict=True) if amount
+        )
         role = "the least that is asked" if rule.floor else "added"
         yield _line(rule.name.replace("_", " "), f"{amounts or 0}; {role}")
+        for c in np.flatnonzero(by).tolist():
+            yield from (_step(names[c], term) for term in terms(rule, contracts, held, c))
     for what, head in (("initial", "initial margin"), ("maintenance", "maintenance")):
         total, part = float(getattr(found, what)[0]), float(getattr(exchange, what))
         added = [
@@ -92,11 +118,28 @@ def _requirement(contracts: Contracts, exchange: Exchange, held: sparse.csr_arra
             for rule in exchange.rules
             if not rule.floor
         ]
-        floors = [f"{number(getattr(rule, what))} x {rule.name}" for rule in exchange.rules if rule.floor]
-        scan = f"{number(part)} x {number(found.scan[0])}"
-        scan = f"max({scan}, {', '.join(floors)})" if floors else scan
-        yield _line(head, f"{' + '.join([scan, *added])} = {number(total)}")
+        yield _line(head, f"{' + '.join([*_floored(exchange, found, charges, what, part), *added])} = {number(total)}")
     yield _line("net option value", number(float(found.nov[0])))
+
+
+def _floored(
+    exchange: Exchange, found: ScanMargins, charges: Mapping[str, Floats], what: str, part: float
+) -> list[str]:
+    """Scan risk with the floors under it: of the whole where all commodities move together, else of each."""
+    floors = [(float(getattr(rule, what)), charges[rule.name]) for rule in exchange.rules if rule.floor]
+    if not floors:
+        return [f"{number(part)} x {number(found.scan[0])}"]
+    if exchange.reduction is Reduction.cells:
+        pieces = [(float(found.scan[0]), [(share, float(by.sum())) for share, by in floors])]
+    else:
+        pieces = [
+            (float(scan), [(share, float(by[c])) for share, by in floors]) for c, scan in enumerate(found.scan_by[0])
+        ]
+    return [
+        f"max({', '.join(f'{number(a)} x {number(b)}' for a, b in [(part, scan), *least])})"
+        for scan, least in pieces
+        if scan or any(amount for _, amount in least)
+    ] or ["0"]
 
 
 def _points(loss: Floats) -> str:

@@ -15,7 +15,6 @@ from mcvar.scan.arrays import RiskArrays
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _OPTIONAL = (Kind.option, Kind.digital, Kind.barrier, Kind.asian)
-_DAY = np.timedelta64(86_400_000_000, "us")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Contracts:
     rate : ndarray [I]
         The reporting currency for one unit of the contract's, today.
     basis : ndarray [I, 2] or None
-        Losses of one long unit at the moves of `mcvar.scan.exchange.grid.Basis`, up and down.
+        Losses of one long unit at the moves of `mcvar.scan.exchange.grid.ExpiryBasis`, up and down.
     """
 
     arrays: RiskArrays
@@ -90,17 +89,15 @@ def linear(instruments: Instruments) -> NDArray[np.bool_]:
     return np.isin(instruments.kind, (Kind.future, Kind.perpetual))
 
 
-def months(market: Market, instruments: Instruments, *, daily: bool = False) -> tuple[str, ...]:
-    """Contract months YYYYMM (`daily`: YYYYMMDD), [I]; that of its future for an option on one; "" without expiry."""
+def months(market: Market, instruments: Instruments) -> tuple[str, ...]:
+    """Contract months YYYYMM, [I]; that of its future for an option on one; "" without expiry."""
     reach = np.where(np.isfinite(instruments.delivery), instruments.delivery, instruments.years)
-    return tuple(
-        _date(market.valuation, float(years), 8 if daily else 6) if np.isfinite(years) else "" for years in reach
-    )
+    return tuple(_month(market.valuation, float(years)) if np.isfinite(years) else "" for years in reach)
 
 
-def _date(valuation: np.datetime64, years: float, digits: int) -> str:
+def _month(valuation: np.datetime64, years: float) -> str:
     micros = np.timedelta64(round(years * DAYS_PER_YEAR * 86_400_000_000), "us")
-    return str((valuation + micros).astype("datetime64[D]")).replace("-", "")[:digits]
+    return str((valuation + micros).astype("datetime64[M]")).replace("-", "")
 
 
 def bare(instruments: Instruments) -> Instruments:

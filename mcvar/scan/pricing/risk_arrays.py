@@ -7,7 +7,7 @@ follows by its carry, exactly as in a simulated scenario, so that both say the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,6 @@ from mcvar.scan.grid import Grid
 from mcvar.scan.parameters import Commodity, Parameters
 from mcvar.scan.pricing.contracts import (
     Contracts,
-    linear,
     months,
     optional,
     rates_today,
@@ -31,6 +30,7 @@ from mcvar.scan.pricing.contracts import (
     spot_today,
 )
 from mcvar.scan.pricing.revalue import Shifts, revalue, worth
+from mcvar.scan.pricing.units import DeltaUnit, Units
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,8 +48,8 @@ def risk_arrays(
     *,
     grid: Grid | None = None,
     weights: Sequence[float] = WEIGHTS,
-    daily: bool = False,
     floor: float = 0.0,
+    units: Units | None = None,
 ) -> Contracts:
     """Price risk arrays and composite deltas.
 
@@ -68,10 +68,10 @@ def risk_arrays(
     weights : sequence of float
         Of the composite delta: at the unmoved price, then at one, two, ... equal steps to each side, the last of which
         is the price range.
-    daily : bool
-        Contract months as YYYYMMDD.
     floor : float
         See `Shifts`: for ranges that are tried out; 0 for margins.
+    units : mapping of str to DeltaUnit, optional
+        What one delta of a commodity is on where `parameters` do not say it: see `delta_units`.
 
     Raises
     ------
@@ -121,7 +121,7 @@ def risk_arrays(
     weight = np.array([g.weight for g in grids])[of]
     return price_points(
         market, book, choice, shifts, weight,
-        size=size, relative=relative, weights=weights, daily=daily,
+        size=size, relative=relative, weights=weights, units=delta_units(chosen, units),
     )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def price_points(
     size: Floats,
     relative: NDArray[np.bool_],
     weights: Sequence[float] = WEIGHTS,
-    daily: bool = False,
+    units: Units | None = None,
 ) -> Contracts:
     """Risk arrays at given points.
 
@@ -148,6 +148,31 @@ def price_points(
         Price ranges, over which composite deltas are taken.
     relative : ndarray [C] of bool
         Whether these are parts of the prices.
+    weights : sequence of float
+        Of the composite delta, as in `risk_arrays`.
+    units : mapping of str to DeltaUnit, optional
+        What one delta of a commodity is on; one unit of the underlying where it is not there.
+
+    Examples
+    --------
+    Two future points of a call that is far in the money: it loses what its underlying does.
+
+    >>> from mcvar import book, correlation, market
+    >>> from mcvar.columns import Columns
+    >>> from mcvar.engines import choose
+    >>> factors, volatility = market.read_factors(
+    ...     Columns.of("factors", factor=["A"], kind=["price"], level=[100.0], volatility=[0.2]))
+    >>> m = market.build(factors=factors, volatility=volatility, estimate=correlation.constant(1, 0.0),
+    ...     valuation=np.datetime64("2026-01-02", "us"), currency="USD")
+    >>> call = Columns.of("instruments", instrument=["C"], kind=["option"], option_type=["call"], underlying=["A"],
+    ...     strike=[20.0], expiry=["2026-01-03"], volatility=[0.2], multiplier=[50.0])
+    >>> b = book.resolve(call, Columns.of("positions", account=["X"], instrument=["C"], quantity=[1.0]), m)
+    >>> shifts = Shifts(("A",), np.array([0]), part=np.array([[0.1, -0.1]]), add=np.zeros((1, 2)),
+    ...     volatility=b.instruments.volatility[None], state=np.array([0, 0]), years=np.zeros(1))
+    >>> found = price_points(m, b, choose("numpy"), shifts, np.ones((1, 2)), size=np.array([0.1]),
+    ...     relative=np.array([True]), units={"A": DeltaUnit(100.0)}).arrays
+    >>> found.loss.round(6).tolist(), found.delta.round(6).tolist()
+    ([[-500.0, 500.0]], [0.5])
     """
     i, count = book.instruments, len(shifts.state)
     steps = len(weights) - 1
@@ -165,8 +190,9 @@ def price_points(
         state=np.concatenate([shifts.state, np.full(len(around), len(shifts.volatility))]),
     )
     later, now = revalue(market, book, choice, _merged(together)), worth(market, i)
-    units, price = _units(market, i, together, later[:, count:], count)
-    delta = units / _future_units(shifts.of, i, price)
+    exposure, price = _units(market, i, together, later[:, count:], count)
+    chosen = [(units or {}).get(name, DeltaUnit()) for name in shifts.commodity]
+    delta = exposure / np.stack([chosen[c].at(at) for c, at in zip(shifts.of.tolist(), price, strict=True)])
     rate = rates_today(market, i)
     option = optional(i)
     arrays = RiskArrays(
@@ -178,9 +204,9 @@ def price_points(
         delta=np.nansum(delta * share, axis=1) / np.sum(np.where(np.isnan(delta), 0.0, share), axis=1),
         value=np.where(option & ~i.margined, now, 0.0),
         option=option,
-        month=months(market, i, daily=daily),
+        month=months(market, i),
     )
-    return Contracts(arrays, i, units[:, 0], spot_today(market, i, rate), rate)
+    return Contracts(arrays, i, exposure[:, 0], spot_today(market, i, rate), rate)
 
 
 def scaled(parameters: Parameters, price: float = 1.0, volatility: float = 1.0) -> Parameters:
@@ -198,6 +224,20 @@ def scaled(parameters: Parameters, price: float = 1.0, volatility: float = 1.0) 
             for c in parameters.commodities
         ),
     )
+
+
+def delta_units(commodities: Iterable[Commodity], listed: Units | None = None) -> dict[str, DeltaUnit]:
+    """What one delta of each commodity is on: what its parameters say, else what is listed, else one of the underlying.
+
+    Examples
+    --------
+    >>> delta_units([Commodity("X", "USD", 1.0, delta_unit=50.0), Commodity("Y", "USD", 1.0)], {"X": DeltaUnit(5.0)})
+    {'X': DeltaUnit(size=50.0, inverse=False), 'Y': DeltaUnit(size=1.0, inverse=False)}
+    """
+    return {
+        c.name: (listed or {}).get(c.name, DeltaUnit()) if np.isnan(c.delta_unit) else DeltaUnit(c.delta_unit)
+        for c in commodities
+    }
 
 
 def _merged(shifts: Shifts) -> Shifts:
@@ -231,25 +271,6 @@ def _units(market: Market, i: Instruments, shifts: Shifts, around: Floats, first
     return np.where(priced, np.where(i.inverse[:, None], inverse, straight), 0.0), np.where(priced, middle, 1.0)
 
 
-def _future_units(of: Ints, i: Instruments, price: Floats) -> Floats:
-    """Units of the underlying that one of the commodity's futures is on, [I, D]; see `RiskArrays.delta`.
-
-    The commodity's future is its first to expire, else a perpetual. It is on its multiplier of the underlying or, where
-    it is inverse, on its multiplier over the price [I, D]. Where nobody holds one, it is taken to be as large as the
-    options, if these are all of one multiplier, else one unit of the underlying.
-    """
-    out = np.ones_like(price)
-    for c in np.unique(of):
-        here = of == c
-        mine, sizes = np.flatnonzero(here & linear(i)), np.unique(i.multiplier[here & optional(i)])
-        if len(mine):
-            first = mine[np.lexsort((mine, i.years[mine]))[0]]
-            out[here] = i.multiplier[first] / (price[here] if i.inverse[first] else 1.0)
-        elif len(sizes) == 1:
-            out[here] = sizes[0]
-    return out
-
-
 def _index(commodity: Sequence[str]) -> tuple[tuple[str, ...], Ints]:
     names = tuple(dict.fromkeys(commodity))
     place = {name: c for c, name in enumerate(names)}
@@ -266,6 +287,8 @@ def _chosen(names: tuple[str, ...], known: dict[str, Commodity]) -> list[Commodi
                 problems.append(f"{what} of commodity '{c.name}' is not given: give a number from 0")
             elif not (np.isfinite(value) and value >= 0):
                 problems.append(f"commodity '{c.name}' has {what} {value:g}: it must be finite and not negative")
+        if not (np.isnan(c.delta_unit) or 0 < c.delta_unit < np.inf):
+            problems.append(f"commodity '{c.name}' has delta_unit {c.delta_unit:g}: it must be above 0, or not given")
     if problems:
         raise SettingError("; ".join(problems))
     return chosen

@@ -114,6 +114,8 @@ def _check_commodity(commodity: Commodity, known: Mapping[str, Commodity]) -> It
         if name in ("price_range", "volatility_range", "lookahead") and math.isnan(getattr(commodity, name)):
             continue  # not known: the arrays of a file have it in them
         yield from _not_negative(f"{where}: {name}", getattr(commodity, name))
+    if not (math.isnan(commodity.delta_unit) or 0 < commodity.delta_unit < math.inf):
+        yield f"{where}: delta_unit is {commodity.delta_unit:g}: give a number above 0, or none"
     yield from _duplicates(f"{where}: tier", (tier.number for tier in commodity.tiers))
     for tier in commodity.tiers:
         if tier.number < 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mcvar.scan.parameters import Commodity, Leg, Tier
@@ -46,6 +46,35 @@ def contains(tier: Tier, month: str) -> bool:
         return not tier.first and not tier.last
     (low, first), (high, last) = cut(tier.first), cut(tier.last)
     return low >= first and high <= last
+
+
+def outside_tiers(
+    commodities: Iterable[Commodity], name: Sequence[str], of: Sequence[str], month: Sequence[str]
+) -> Iterator[str]:
+    """Months that are in no tier of a commodity that has tiers: no spread of tiers takes their deltas.
+
+    What has no month, such as spots and perpetuals, is not told.
+
+    Parameters
+    ----------
+    commodities : iterable of Commodity
+    name, of, month : sequence of str [I]
+        Contracts, their commodities and their months.
+
+    Examples
+    --------
+    >>> front = Commodity("X", "USD", 1.0, tiers=(Tier(1, last="202602"),))
+    >>> print(*outside_tiers([front], ["F2", "F3", "O3"], ["X"] * 3, ["202602", "202603", "202603"]))
+    month 202603 of X ('F3' and 1 more) is in no tier of it: spreads between tiers pass it by
+    """
+    known = {each.name: each.tiers for each in commodities if each.tiers}
+    found: dict[tuple[str, str], list[str]] = {}
+    for each, commodity, when in zip(name, of, month, strict=True):
+        if when and commodity in known and not any(contains(tier, when) for tier in known[commodity]):
+            found.setdefault((commodity, when), []).append(each)
+    for (commodity, when), those in sorted(found.items()):
+        more = f" and {len(those) - 1} more" if len(those) > 1 else ""
+        yield f"month {when} of {commodity} ('{those[0]}'{more}) is in no tier of it: spreads between tiers pass it by"
 
 
 def slots(commodity: Commodity, months: Iterable[str]) -> Slots:

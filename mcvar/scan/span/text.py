@@ -76,11 +76,17 @@ def _steps(each: Slice) -> Iterator[tuple[str, str]]:
     yield "losses", ", ".join(f"{j}: {number(loss)}" for j, loss in enumerate(each.loss.tolist(), start=1))
     largest = number(float(each.loss[each.active - 1]))
     yield "scan risk", f"max(0, {largest} of scenario {each.active}) = {number(each.scan)}"
-    yield "net delta", ", ".join(f"{slot}: {number(net)}" for slot, net, _ in each.delta if net) or "0"
+    yield (
+        "net delta",
+        ", ".join(f"{slot}: {number(net)}" for slot, net, _ in each.delta if not _nothing(net, each)) or "0",
+    )
     for formed in each.spreads:
         yield "inside a tier" if formed.spread.priority is None else f"spread {formed.spread.priority}", _formed(formed)
     if each.spreads:
-        yield "delta left", ", ".join(f"{slot}: {number(left)}" for slot, net, left in each.delta if net) or "0"
+        yield (
+            "delta left",
+            ", ".join(f"{slot}: {number(left)}" for slot, net, left in each.delta if not _nothing(net, each)) or "0",
+        )
     for near, inside, outside in each.near:
         rates = f"{number(inside)} x {number(near.spread)} + {number(outside)} x {number(near.outright)}"
         yield f"delivery {near.month}", f"{rates} = {number(inside * near.spread + outside * near.outright)}"
@@ -90,6 +96,11 @@ def _steps(each: Slice) -> Iterator[tuple[str, str]]:
         yield "short options", f"{number(each.short)} x {number(each.rate_short)} = {number(each.minimum)}"
     terms = f"{number(each.scan)} + {number(each.intra)} + {number(each.delivery)} - {number(each.credit)}"
     yield "commodity risk", f"max({terms}, {number(each.minimum)}) = {number(each.risk)}: {each.binds}"
+
+
+def _nothing(net: float, each: Slice) -> bool:
+    """Whether a net delta is what rounding leaves of positions that offset each other."""
+    return abs(net) <= 1e-12 * sum(abs(held.quantity * held.delta) for held in each.positions)
 
 
 def _credit(each: Slice, price: PriceRisk, largest: str) -> Iterator[tuple[str, str]]:

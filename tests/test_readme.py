@@ -128,6 +128,14 @@ def test_american_speed_is_quoted_from_a_kept_measurement() -> None:
     assert f"{speed:.0f} M revaluations a second in {job['peak_memory_gb']:.1f} GB" in text
 
 
+def test_speed_of_margins_is_quoted_from_a_kept_measurement() -> None:
+    text = " ".join((ROOT / "README.md").read_text().split())
+    kept = json.loads((ROOT / "benchmarks" / "results" / "scan-2-cores.json").read_text())
+    assert (kept["accounts"], kept["positions"], kept["contracts"]) == (100_000, 2_000_000, 5_000)
+    two, one = (kept["median_seconds"][f"{threads} threads"] for threads in (2, 1))
+    assert f"{two:.2f} s on two threads and {one:.2f} s on one, in {kept['peak_memory_gb']:.2f} GB" in text
+
+
 @pytest.mark.parametrize("table", ["backtest", "spot_volatility"])
 def test_tables_of_the_models_are_the_kept_ones(table: str) -> None:
     kept = (ROOT / "benchmarks" / "results" / f"{table}.md").read_text().strip()

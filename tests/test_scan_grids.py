@@ -29,7 +29,7 @@ mini,future,OIL,2026-02-20T20:00:00Z,500,,,
 call,option,OIL,2026-03-20T20:00:00Z,1000,call,75,0.35
 small,option,OIL,2026-03-20T20:00:00Z,100,call,75,0.35
 """
-COMMODITIES = "commodity,currency,price_range,relative,volatility_range\nOIL,USD,5,false,0\n"
+COMMODITIES = "commodity,currency,price_range,relative,volatility_range,relative_volatility\nOIL,USD,5,false,0,false\n"
 SPREADS = """spread,kind,priority,charge,commodity,tier,ratio,side,credit
 calendar,intra,1,300,OIL,0,1,A,
 calendar,intra,1,300,OIL,0,1,B,
@@ -126,6 +126,6 @@ def test_margins_of_an_account_do_not_depend_on_others(
     for others in (["other,mini,1"], ["other,call,-3"], ["other,small,2", "other,mini,-4"]):
         assert margin(*others) == pytest.approx(alone, rel=1e-12)
     Path("commodities.csv").write_text(
-        COMMODITIES.replace("_range\nOIL", "_range,delta_unit\nOIL").replace("false,0\n", "false,0,500\n")
+        COMMODITIES.replace("_volatility\nOIL", "_volatility,delta_unit\nOIL").replace("0,false\n", "0,false,500\n")
     )
     assert margin("other,mini,1")[0] == pytest.approx(6_000.0, rel=1e-9)

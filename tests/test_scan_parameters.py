@@ -190,7 +190,9 @@ def test_cash_needs_no_row(make_market: Callable[..., Market], make_book: Callab
     ]
     book = make_book(market, rows, [("A", "dollars", 1e6), ("A", "B", 1.0)])
     blank = {"tiers": None, "spreads": None, "delivery": None}
-    folder = write(tmp_path / "t", {"commodities": "commodity,currency,price_range\nBTC,USD,16\n", **blank})
+    folder = write(
+        tmp_path / "t", {"commodities": "commodity,currency,price_range,relative\nBTC,USD,16,false\n", **blank}
+    )
     given = (market, book, None)
     made = build(given, folder, price_range=None)
     _, found = margins(given, made.exchange, {"dollars": 1e6, "B": 1.0})
@@ -209,6 +211,19 @@ def test_cash_needs_no_row(make_market: Callable[..., Market], make_book: Callab
             {"commodities": "commodity,currency,price_range,volatility_range\nSPX,USD,150,0.2\n", "spreads": None},
             {"price_range": None, "volatility_up": None},
             ["commodity 'NASDAQ', of '", "commodity 'WTI', of '", "is not among the commodities: add its row"],
+        ),
+        (
+            {"commodities": TABLES["commodities"].replace("150,false", "150,").replace("0.25,true", "0.25,")},
+            {},
+            [
+                "commodity 'SPX' has a price_range of 150 and a blank relative: write true for a part",
+                "commodity 'WTI' has a volatility_range of 0.25 and a blank relative_volatility",
+            ],
+        ),
+        (
+            {"commodities": "commodity,currency,price_range\nSPX,USD,0.05\nNASDAQ,USD,\nWTI,USD,\n", "spreads": None},
+            {},
+            ["commodity 'SPX' has a price_range of 0.05 and a blank relative"],
         ),
         (
             {"spreads": TABLES["spreads"].replace("NASDAQ", "DOW")},
@@ -232,7 +247,10 @@ def test_cash_needs_no_row(make_market: Callable[..., Market], make_book: Callab
         ),
         ({"commodities": None}, {}, ["commodities.csv does not exist"]),
     ],
-    ids=["missing commodities", "unknown legs", "negative ranges", "look-aheads", "extreme moves", "no commodities"],
+    ids=[
+        "missing commodities", "blank flags", "no flags", "unknown legs", "negative ranges", "look-aheads",
+        "extreme moves", "no commodities",
+    ],
 )  # fmt: skip
 def test_what_is_wrong_with_tables(
     sample: Sample,
@@ -259,7 +277,8 @@ def test_what_is_wrong_with_tables(
 def test_settings_that_tables_leave_nothing_to(
     sample: Sample, tmp_path: Path, settings: dict[str, Any], said: str
 ) -> None:
-    full = "commodity,currency,price_range,volatility_range\nSPX,USD,1,0\nNASDAQ,USD,1,0\nWTI,USD,1,0\n"
+    full = "commodity,currency,price_range,relative,volatility_range,relative_volatility\n"
+    full += "".join(f"{name},USD,1,false,0,false\n" for name in ("SPX", "NASDAQ", "WTI"))
     with pytest.raises(SettingError, match=said):
         build(
             sample, write(tmp_path / "t", {"commodities": full}),
@@ -311,7 +330,8 @@ def test_a_month_in_no_tier_is_told(sample: Sample, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["relative", "relative_volatility"])
 def test_what_a_range_is_a_part_of_is_said_by_its_table(sample: Sample, tmp_path: Path, name: str) -> None:
-    full = "commodity,currency,price_range,volatility_range\nSPX,USD,1,0\nNASDAQ,USD,1,0\nWTI,USD,1,0\n"
+    full = "commodity,currency,price_range,relative,volatility_range,relative_volatility\n"
+    full += "".join(f"{name},USD,1,false,0,false\n" for name in ("SPX", "NASDAQ", "WTI"))
     folder = write(tmp_path / "t", {"commodities": full})
     with pytest.raises(SettingError, match=rf"scan\.{name} is false, and scan\.parameters has the range of every"):
         build(sample, folder, price_range=None, volatility_up=None, **{name: False})

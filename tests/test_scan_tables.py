@@ -136,6 +136,7 @@ def test_tables_as_people_write_them(tmp_path: Path) -> None:
         ("spreads", "Y,0,2", "Z,0,2", "line 5: commodity 'Z' is unknown"),
         ("spreads", "-1,0.5", "-1,1.5", "line 5: credit 1.5 of 't' must be a number between 0 and 1"),
         ("spreads", "-1,0.5", "x,0.5", "line 5: side 'x' of 't' must be 1 or -1"),
+        ("spreads", "1,2.5,X", "1,,X", "line 2: charge of 's' is missing: give the money that a spread pays, or 0"),
         ("spreads", "-1,0.5", "-1,", "line 5: credit of 't' is missing: give the fraction that a leg saves, or 0"),
         ("spreads", "X,1,1,A,", "X,1,1,A,0.2", "line 2: credit 0.2 of 's', which is intra: it has a charge alone"),
         ("delivery", "X,202603,1,2", "X,202603,1,-2", "line 2: outright -2 of 'X' must be a number of at least 0"),

@@ -21,6 +21,7 @@ from mcvar.scan.pricing.units import Units
 from mcvar.scan.times import same
 
 _TABLES = ("commodities", "tiers", "spreads", "delivery")
+_TOLD = ("extreme", "covered", "lookahead", "relative", "relative_volatility")  # columns whose blanks say something
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def read_parameter_tables(folder: str, tie: str) -> ParameterTables:
     paths = {path.name.partition(".")[0]: path for path in table_files(folder)}
     table = read_table(paths["commodities"])
     names = table.texts("commodity")
-    columns = {name: table.texts(name) for name in ("extreme", "covered", "lookahead")}
+    columns = {name: table.texts(name) for name in _TOLD}
     return ParameterTables(
         source=str(folder),
         parameters=parameters,

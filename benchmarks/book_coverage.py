@@ -97,7 +97,7 @@ def study(engine: Device, true: dict[str, Floats], count: int, repetitions: int)
     scenarios = engine.scenarios
     missed: dict[tuple[str, str], list[NDArray[np.int64]]] = {}  # -1: the truth lies below; 1: above
     for n in range(repetitions):
-        drawn = replace(scenarios, count=count, seed=1 + n)  # type: ignore[type-var]
+        drawn = replace(scenarios, count=count, seed=1 + n)  # type: ignore[type-var]  # simulated ones are dataclasses
         tail = tail_of(engine.redrawn(drawn), count, deepest)
         for method, task in tasks.items():
             over = task.over(1, drawn.seed)

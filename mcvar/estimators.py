@@ -41,7 +41,7 @@ def ledoit_wolf(moves: Floats, steps_per_year: float, *, window: int = 0, names:
         Without scikit-learn; moves with blanks; a window that does not fit.
     """
     try:
-        from sklearn.covariance import ledoit_wolf as optimal  # type: ignore[import-untyped]
+        from sklearn.covariance import ledoit_wolf as optimal  # type: ignore[import-untyped]  # has no types
     except ImportError as error:
         raise SettingError(
             f"correlation=ledoit_wolf needs scikit-learn ({error}): pip install scikit-learn, "

@@ -49,7 +49,7 @@ def compare(kernel: Kernel, terms: list[Array], bound: float) -> None:
     size = np.maximum(size, 1e-6) * np.maximum(growth, 1.0)
     names = ("past", "so_far", "wait", "fixings")
     for conditioning, method in ((0.0, Method.moments), (1.0, Method.conditioning)):
-        want = asian(*terms[:8], **dict(zip(names, terms[8:], strict=True)), method=method)  # type: ignore[arg-type]
+        want = asian(*terms[:8], **dict(zip(names, terms[8:], strict=True)), method=method)  # type: ignore[arg-type]  # by name
         got = kernel(*terms, conditioning)
         assert np.isfinite(want).all()
         worst = np.argmax(np.abs(got - want) / size)

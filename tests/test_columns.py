@@ -21,7 +21,7 @@ def test_rows_are_named_by_their_lines() -> None:
 @pytest.mark.parametrize("column", ["A", 5, None, [[1, 2], [3, 4]], [[1], [2, 3]], {1, 2}, np.zeros((2, 2))])
 def test_a_column_is_a_list_of_cells(column: object) -> None:
     with pytest.raises(InputError, match="column 'a' is not a list of single cells"):
-        Columns.from_mapping("t", {"a": column})  # type: ignore[dict-item]
+        Columns.from_mapping("t", {"a": column})  # type: ignore[dict-item]  # wrong on purpose
 
 
 def test_columns_of_different_length() -> None:

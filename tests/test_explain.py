@@ -230,7 +230,7 @@ def test_factors_of_an_option_are_those_of_its_formula(
     parts = account.by_factor(replay)
     assert set(parts) == {"U", "V", "R", "C", TIME, TOGETHER}
     n = replay.scenario
-    x = account.scenarios.moves(0, COUNT)[:, n]  # type: ignore[attr-defined]
+    x = account.scenarios.moves(0, COUNT)[:, n]  # type: ignore[attr-defined]  # they are simulated
 
     def value(u: Any = 0.0, v: Any = 0.0, r: Any = 0.0, c: Any = 0.0, passed: float = YEARS) -> Any:
         left = 0.5 - passed
